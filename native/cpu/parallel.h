@@ -1,0 +1,28 @@
+// The one home of threads: OpenMP behind a plain function pointer, so that kernels compiled for
+// several instruction sets share it.
+#pragma once
+
+#include <stdint.h>
+
+#include "polka.h"
+
+namespace polka {
+
+// Threads that `work_bytes` of memory traffic are worth, at most what the call or the process allows.
+int32_t ThreadsFor(const polka_exec& exec, int64_t work_bytes);
+
+using Work = void (*)(void* context, int64_t begin, int64_t end);
+
+// Calls work on [0, count) in chunks of `chunk`, on `threads` threads. Which thread takes which chunk
+// is not fixed; results must not depend on it.
+void ParallelFor(int32_t threads, int64_t count, int64_t chunk, Work work, void* context);
+
+// The same for a callable: body(begin, end).
+template <class Body>
+void ParallelFor(int32_t threads, int64_t count, int64_t chunk, Body& body) {
+  ParallelFor(
+      threads, count, chunk,
+      [](void* context, int64_t begin, int64_t end) { (*static_cast<Body*>(context))(begin, end); }, &body);
+}
+
+}  // namespace polka

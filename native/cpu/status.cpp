@@ -1,0 +1,222 @@
+#include "status.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "rows.h"
+
+namespace polka {
+namespace {
+
+thread_local char last_error[512] = "";
+
+// First byte and one past the last byte that the view touches.
+struct Extent {
+  uint64_t begin, end;
+};
+
+Extent ExtentOf(const polka_matrix& m) {
+  if (m.rows == 0 || m.cols == 0) return {m.data, m.data};
+  const int64_t inner = m.rows / m.outer_rows;
+  const int64_t last = (m.outer_rows - 1) * m.outer_stride + (inner - 1) * m.row_stride + m.cols;
+  return {m.data, m.data + static_cast<uint64_t>(last) * static_cast<uint64_t>(DtypeBytes(m.dtype))};
+}
+
+bool SameLayout(const polka_matrix& a, const polka_matrix& b) {
+  return a.row_stride == b.row_stride && a.outer_rows == b.outer_rows &&
+         (a.outer_rows == 1 || a.outer_stride == b.outer_stride);
+}
+
+}  // namespace
+
+const char* LastError() { return last_error; }
+
+polka_status Fail(polka_status status, const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  vsnprintf(last_error, sizeof last_error, format, list);
+  va_end(list);
+  return status;
+}
+
+polka_status CheckStruct(const void* args, int64_t struct_size, int64_t expected, const char* name) {
+  if (args == nullptr) return Fail(POLKA_INVALID_ARGUMENT, "%s: args is null", name);
+  if (struct_size != expected) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: struct_size is %lld, this library expects %lld", name,
+                static_cast<long long>(struct_size), static_cast<long long>(expected));
+  }
+  return POLKA_OK;
+}
+
+polka_status CheckExec(const polka_exec& exec) {
+  if (exec.device_type == POLKA_CUDA) {
+    return Fail(POLKA_UNAVAILABLE, "device: cuda:%d was asked for, but this library was built without CUDA",
+                exec.device_index);
+  }
+  if (exec.device_type != POLKA_CPU) {
+    return Fail(POLKA_INVALID_ARGUMENT, "device_type: %d is not a device type", exec.device_type);
+  }
+  if (exec.threads < 0) return Fail(POLKA_INVALID_ARGUMENT, "threads: %d is negative", exec.threads);
+  return POLKA_OK;
+}
+
+polka_status CheckWorkspace(const polka_exec& exec, int64_t needed) {
+  if (needed == 0) return POLKA_OK;
+  if (exec.workspace == 0 || exec.workspace_bytes < needed) {
+    return Fail(POLKA_WORKSPACE, "workspace: %lld bytes given, %lld needed",
+                static_cast<long long>(exec.workspace == 0 ? 0 : exec.workspace_bytes),
+                static_cast<long long>(needed));
+  }
+  if (exec.workspace % 64 != 0) return Fail(POLKA_INVALID_ARGUMENT, "workspace: not aligned to 64 bytes");
+  return POLKA_OK;
+}
+
+polka_status CheckMatrix(const polka_matrix& m, const char* name) {
+  if (m.dtype != POLKA_F32 && m.dtype != POLKA_BF16 && m.dtype != POLKA_F16) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %d is not f32, bf16 or f16", name, m.dtype);
+  }
+  if (m.rows < 0) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: rows is %lld", name, static_cast<long long>(m.rows));
+  }
+  if (m.cols < 1) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: cols is %lld, at least 1 is needed", name,
+                static_cast<long long>(m.cols));
+  }
+  if (m.outer_rows < 1 || m.rows % m.outer_rows != 0) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: %lld rows do not split into outer_rows %lld", name,
+                static_cast<long long>(m.rows), static_cast<long long>(m.outer_rows));
+  }
+  if (m.rows == 0) return POLKA_OK;
+  const int64_t inner = m.rows / m.outer_rows;
+  if (inner > 1 && m.row_stride < m.cols) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: row_stride %lld is less than cols %lld", name,
+                static_cast<long long>(m.row_stride), static_cast<long long>(m.cols));
+  }
+  // The far corner must be addressable: |extent| < 2^62 elements.
+  __int128 last = static_cast<__int128>(m.outer_rows - 1) * m.outer_stride +
+                  static_cast<__int128>(inner - 1) * m.row_stride + m.cols;
+  if (last > (static_cast<__int128>(1) << 60)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: strides reach beyond the address space", name);
+  }
+  if (m.outer_rows > 1 && inner > 1 && m.outer_stride < m.cols) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: outer_stride %lld is less than cols %lld", name,
+                static_cast<long long>(m.outer_stride), static_cast<long long>(m.cols));
+  }
+  if (m.data == 0) return Fail(POLKA_INVALID_ARGUMENT, "%s: address is 0", name);
+  if (m.data % static_cast<uint64_t>(DtypeBytes(m.dtype)) != 0) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: address is not aligned to its %d-byte elements", name,
+                static_cast<int>(DtypeBytes(m.dtype)));
+  }
+  return POLKA_OK;
+}
+
+polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradient, float gradient_scale,
+                           const char* name) {
+  POLKA_TRY(CheckMatrix(gradient, name));
+  if (gradient.rows != logits.rows || gradient.cols != logits.cols) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: shape [%lld, %lld] differs from the logits' [%lld, %lld]", name,
+                static_cast<long long>(gradient.rows), static_cast<long long>(gradient.cols),
+                static_cast<long long>(logits.rows), static_cast<long long>(logits.cols));
+  }
+  if (gradient.dtype != logits.dtype && gradient.dtype != POLKA_F32) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %d is neither the logits' (%d) nor f32", name, gradient.dtype,
+                logits.dtype);
+  }
+  if (!isfinite(gradient_scale)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "gradient_scale: %g is not finite", static_cast<double>(gradient_scale));
+  }
+  if (logits.rows == 0) return POLKA_OK;
+  if (gradient.data == logits.data) {
+    if (gradient.dtype != logits.dtype || !SameLayout(logits, gradient)) {
+      return Fail(POLKA_INVALID_ARGUMENT, "%s: in place needs the logits' own dtype and strides", name);
+    }
+    if (logits.dtype == POLKA_F16 && gradient_scale == 0) {
+      return Fail(POLKA_INVALID_ARGUMENT, "gradient_scale: must be set for f16 logits in place");
+    }
+    return POLKA_OK;
+  }
+  const Extent a = ExtentOf(logits), b = ExtentOf(gradient);
+  if (a.begin < b.end && b.begin < a.end) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: overlaps the logits without being equal to them", name);
+  }
+  return POLKA_OK;
+}
+
+polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name) {
+  if (s.row_temperature == 0) {
+    if (!(s.temperature > 0) || !isfinite(s.temperature)) {
+      return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g is not finite and > 0", name,
+                  static_cast<double>(s.temperature));
+    }
+  } else {
+    const float* t = reinterpret_cast<const float*>(s.row_temperature);
+    for (int64_t r = 0; r < logits.rows; ++r) {
+      if (!(t[r] > 0) || !isfinite(t[r])) {
+        return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g of row %lld is not finite and > 0", name,
+                    static_cast<double>(t[r]), static_cast<long long>(r));
+      }
+    }
+  }
+  if (!(s.softcap >= 0) || !isfinite(s.softcap)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: softcap %g is not finite and >= 0", name,
+                static_cast<double>(s.softcap));
+  }
+  if (s.valid_vocab < 0 || s.valid_vocab > logits.cols) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: valid_vocab %lld is outside [0, %lld]", name,
+                static_cast<long long>(s.valid_vocab), static_cast<long long>(logits.cols));
+  }
+  if (s.keep_mask != 0 && logits.rows > 1 && s.keep_mask_stride < (ValidVocab(s, logits) + 7) / 8) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: keep_mask_stride %lld is less than the %lld bytes of a row", name,
+                static_cast<long long>(s.keep_mask_stride),
+                static_cast<long long>((ValidVocab(s, logits) + 7) / 8));
+  }
+  return POLKA_OK;
+}
+
+polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits) {
+  if (t.dtype != POLKA_I64 && t.dtype != POLKA_I32) {
+    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %d is not int64 or int32", t.dtype);
+  }
+  if (logits.rows == 0) return POLKA_OK;
+  if (t.data == 0) return Fail(POLKA_INVALID_ARGUMENT, "targets: address is 0");
+  const int64_t vocab = ValidVocab(s, logits);
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    if (Skipped(t, r)) continue;
+    const int64_t target = Target(t, r);
+    if (target < 0 || target >= vocab) {
+      return Fail(POLKA_OUT_OF_RANGE, "targets: target %lld of row %lld is outside the vocabulary [0, %lld)",
+                  static_cast<long long>(target), static_cast<long long>(r), static_cast<long long>(vocab));
+    }
+  }
+  return POLKA_OK;
+}
+
+polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const char* name) {
+  if (groups < 0) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: %lld groups", name, static_cast<long long>(groups));
+  }
+  if (offsets == 0) {
+    if (groups == 0 && count == 0) return POLKA_OK;
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: address is 0", name);
+  }
+  const int64_t* o = reinterpret_cast<const int64_t*>(offsets);
+  if (o[0] != 0) {
+    return Fail(POLKA_OUT_OF_RANGE, "%s: starts at %lld, must start at 0", name, static_cast<long long>(o[0]));
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    if (o[g + 1] < o[g]) {
+      return Fail(POLKA_OUT_OF_RANGE, "%s: falls from %lld to %lld at %lld", name, static_cast<long long>(o[g]),
+                  static_cast<long long>(o[g + 1]), static_cast<long long>(g + 1));
+    }
+  }
+  if (o[groups] != count) {
+    return Fail(POLKA_OUT_OF_RANGE, "%s: ends at %lld, must end at %lld", name, static_cast<long long>(o[groups]),
+                static_cast<long long>(count));
+  }
+  return POLKA_OK;
+}
+
+}  // namespace polka
+
+extern "C" const char* polka_last_error(void) { return polka::LastError(); }

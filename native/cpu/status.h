@@ -1,0 +1,35 @@
+// Errors and argument checks shared by every operation: one line of text per failure that names the
+// argument, the value and the limit.
+#pragma once
+
+#include <stdint.h>
+
+#include "polka.h"
+
+namespace polka {
+
+// Stores the text for polka_last_error() and returns `status`.
+polka_status Fail(polka_status status, const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+// Each returns POLKA_OK or a failure with text.
+polka_status CheckStruct(const void* args, int64_t struct_size, int64_t expected, const char* name);
+polka_status CheckExec(const polka_exec& exec);
+polka_status CheckWorkspace(const polka_exec& exec, int64_t needed);
+polka_status CheckMatrix(const polka_matrix& m, const char* name);
+// `logits` and its gradient: same shape, gradient of the logits' dtype or f32, in place or disjoint.
+polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradient, float gradient_scale,
+                           const char* name);
+polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name);
+// Shape and type of the targets, then every unmasked target against [0, valid vocabulary).
+polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits);
+// offsets[0] == 0, not falling, offsets[groups] == count.
+polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const char* name);
+
+}  // namespace polka
+
+// Hands a failure on.
+#define POLKA_TRY(expression)                            \
+  do {                                                   \
+    const polka_status polka_try_status_ = (expression); \
+    if (polka_try_status_ != POLKA_OK) return polka_try_status_; \
+  } while (0)

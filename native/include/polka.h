@@ -1,0 +1,385 @@
+/* Polka: policy-optimization kernels. The contract, in plain C.
+ *
+ * Every function returns a polka_status. Nothing is thrown across this interface and nothing is
+ * printed; polka_last_error() has the text of the calling thread's last failure.
+ *
+ * Addresses are uint64_t: 0 means "absent". Sizes, strides and offsets are int64_t, in elements
+ * unless a name says bytes. The caller owns all memory; no function allocates. Scratch memory is
+ * asked for with polka_*_workspace and passed in polka_exec. Every argument struct starts with its
+ * own size, so that fields can be added at the end.
+ *
+ * Rows are tokens. The rows of all sequences lie one after another ("packed"); sequence b owns rows
+ * [offsets[b], offsets[b + 1]). A row whose target is the ignore index, or whose mask byte is 0, is
+ * skipped: its outputs are 0, its gradient row is written as zeros and its logits are not read.
+ *
+ * All arithmetic over the vocabulary is f32 whatever the storage type; per-row results are f32;
+ * sums over rows are f64, taken in a fixed order. Results do not depend on the number of threads
+ * nor on which other rows are in the call.
+ */
+#ifndef POLKA_H
+#define POLKA_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef int32_t polka_status;
+
+/* polka_status */
+#define POLKA_OK 0
+#define POLKA_INVALID_ARGUMENT 1 /* a shape, type, option or address that cannot be served */
+#define POLKA_OUT_OF_RANGE 2     /* contents out of range: a target outside the vocabulary, offsets that fall */
+#define POLKA_UNAVAILABLE 3      /* device or instruction set that this build or machine does not have */
+#define POLKA_WORKSPACE 4        /* the workspace passed is smaller than the one asked for */
+
+/* dtype */
+#define POLKA_F32 0
+#define POLKA_BF16 1
+#define POLKA_F16 2
+#define POLKA_F64 3
+#define POLKA_I32 4
+#define POLKA_I64 5
+
+/* device_type */
+#define POLKA_CPU 0
+#define POLKA_CUDA 1
+
+/* simd target */
+#define POLKA_TARGET_NONE 0
+#define POLKA_TARGET_SSE4 1
+#define POLKA_TARGET_AVX2 2
+#define POLKA_TARGET_AVX3 3
+
+/* Where and how a call runs. */
+typedef struct polka_exec {
+  uint64_t stream;         /* CUDA stream the work is enqueued on; ignored on the CPU */
+  uint64_t workspace;      /* scratch memory, 64-byte aligned, or 0 where 0 bytes are needed */
+  int64_t workspace_bytes;
+  int64_t workspace_needed; /* out of polka_*_workspace: bytes that the call will need */
+  int32_t device_type;     /* POLKA_CPU, POLKA_CUDA: where all memory of the call lives */
+  int32_t device_index;
+  int32_t threads;         /* CPU threads at most; 0 = polka_threads() */
+  int32_t ran_target;      /* out: POLKA_TARGET_* of the kernel that ran; 0 when no row needed one */
+} polka_exec;
+
+/* A [rows, cols] view; the last dimension is contiguous. Rows may have two levels: rows are split
+ * into outer_rows equal blocks, row r lies at
+ *   data + (r / (rows / outer_rows)) * outer_stride + (r % (rows / outer_rows)) * row_stride.
+ * outer_rows 1 is the plain case. */
+typedef struct polka_matrix {
+  uint64_t data;
+  int64_t rows;
+  int64_t cols;
+  int64_t row_stride;
+  int64_t outer_rows;
+  int64_t outer_stride;
+  int32_t dtype; /* POLKA_F32, POLKA_BF16, POLKA_F16 */
+  int32_t reserved;
+} polka_matrix;
+
+/* Which column of each row is the target, and which rows count. */
+typedef struct polka_targets {
+  uint64_t data; /* [rows] int64 or int32 */
+  uint64_t mask; /* [rows] bytes, 0 = skip the row; 0 = no mask */
+  int64_t ignore_index;
+  int32_t dtype; /* POLKA_I64, POLKA_I32 */
+  int32_t reserved;
+} polka_targets;
+
+/* How logits z become a distribution: y = softcap * tanh(z / softcap) where softcap > 0, then
+ * y / temperature, then columns whose keep bit is 0 count as -inf (the target is always kept). */
+typedef struct polka_softmax {
+  uint64_t row_temperature; /* [rows] f32, or 0: the scalar below is used */
+  uint64_t keep_mask;       /* one bit per column, least significant first; 0 = keep all */
+  int64_t keep_mask_stride; /* bytes from row to row; >= (cols + 7) / 8 */
+  int64_t valid_vocab;      /* columns at and beyond it are not read, their gradient is 0; 0 = cols */
+  float temperature;        /* finite and > 0 */
+  float softcap;            /* 0 = none */
+} polka_softmax;
+
+/* What a sum over tokens is divided by. A token of sequence b weighs
+ * 1 / divisor / (sequence_tokens ? max(sequence_tokens[b], 1) : 1). A divisor of 0 gives loss 0. */
+typedef struct polka_normalizer {
+  double divisor;
+  uint64_t sequence_tokens; /* [sequences] int64 token counts, or 0 */
+} polka_normalizer;
+
+/* ---- library ------------------------------------------------------------------------------- */
+
+const char* polka_version(void);
+const char* polka_last_error(void);
+/* Threads a call uses when its exec asks for 0. Setting n < 1 restores the machine's number. */
+int32_t polka_threads(void);
+void polka_set_threads(int32_t n);
+/* 1 if the SIMD target is compiled in and this machine can run it. */
+int32_t polka_target_supported(int32_t target);
+const char* polka_target_name(int32_t target);
+/* The target that calls will use: the forced one, else the best supported. */
+int32_t polka_target(void);
+/* Forces a target for the whole process; POLKA_TARGET_NONE returns to the best. */
+polka_status polka_force_target(int32_t target);
+/* 1 if this build has the CUDA backend and a device answers; else 0 and polka_last_error() says why. */
+int32_t polka_cuda_available(void);
+
+/* ---- log_prob ------------------------------------------------------------------------------ */
+
+/* With y the transformed logits of a row before temperature, T its temperature, x = y / T:
+ *   max      = max_j y_j                     log_sum  = ln sum_j exp((y_j - max) / T)
+ *   log_prob = (y_t - max) / T - log_sum     lse      = max / T + log_sum
+ * Each output is [rows] f32, or 0 where it is not wanted. */
+typedef struct polka_log_prob_forward_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix logits;
+  polka_targets targets;
+  polka_softmax softmax;
+  uint64_t log_prob;
+  uint64_t max;
+  uint64_t log_sum;
+  uint64_t lse;
+  uint64_t entropy;           /* -sum_j p_j ln p_j */
+  uint64_t sum_p2;            /* sum_j p_j^2 */
+  uint64_t mean_logit;        /* mean of x over the finite kept columns */
+  uint64_t self_certainty;    /* KL(uniform over the finite kept columns || p) = lse - mean_logit - ln n */
+  uint64_t finite_columns;    /* [rows] f32: n above; the backward of self_certainty needs it */
+  uint64_t top1;              /* largest probability */
+  uint64_t top2;              /* second largest; equal to top1 on a tie, 0 for one column */
+  uint64_t second_log_prob;   /* log_prob at second_temperature */
+  float second_temperature;   /* finite and > 0 where second_log_prob is wanted */
+  int32_t reserved;
+} polka_log_prob_forward_args;
+
+polka_status polka_log_prob_forward_workspace(polka_log_prob_forward_args* args);
+polka_status polka_log_prob_forward(polka_log_prob_forward_args* args);
+
+/* d_logits = gradient_scale * d(sum_r upstream . output) / d logits. d_logits may be the logits
+ * themselves (in place) or a matrix of the logits' dtype or of f32. */
+typedef struct polka_log_prob_backward_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix logits;
+  polka_targets targets;
+  polka_softmax softmax;
+  uint64_t max;              /* from forward */
+  uint64_t log_sum;          /* from forward */
+  uint64_t entropy;          /* from forward; needed where d_entropy is given */
+  uint64_t finite_columns;   /* from forward; needed where d_self_certainty is given */
+  uint64_t d_log_prob;       /* [rows] f32 upstream gradients, each may be 0 */
+  uint64_t d_entropy;
+  uint64_t d_self_certainty;
+  polka_matrix d_logits;
+  float gradient_scale; /* 0 = not set, taken as 1; f16 logits in place need it set */
+  int32_t reserved;
+} polka_log_prob_backward_args;
+
+polka_status polka_log_prob_backward(polka_log_prob_backward_args* args);
+
+/* ---- token_kl ------------------------------------------------------------------------------ */
+
+/* estimator, with d = log_prob - ref_log_prob */
+#define POLKA_KL_NONE 0
+#define POLKA_KL_K1 1  /* d */
+#define POLKA_KL_ABS 2 /* |d| */
+#define POLKA_KL_K2 3  /* d^2 / 2 */
+#define POLKA_KL_K3 4  /* exp(-d) - 1 + d */
+
+/* gradient mode */
+#define POLKA_KL_PATHWISE 0            /* derivative of the estimator */
+#define POLKA_KL_STRAIGHT_THROUGH_K2 1 /* value of the estimator, gradient of k2 */
+#define POLKA_KL_IMPORTANCE_WEIGHTED 2 /* w * estimator, w = exp(log_prob - old); value 1 where old is absent */
+#define POLKA_KL_DETACHED 3            /* gradient 0 */
+
+typedef struct polka_token_kl_args {
+  int64_t struct_size;
+  polka_exec exec;
+  int64_t count;
+  uint64_t log_prob;      /* [count] f32 */
+  uint64_t ref_log_prob;  /* [count] f32 */
+  uint64_t old_log_prob;  /* [count] f32 or 0; read in mode IMPORTANCE_WEIGHTED only */
+  uint64_t mask;          /* [count] bytes or 0 */
+  uint64_t upstream;      /* [count] f32 gradient of each value, or 0: ones */
+  uint64_t kl;            /* out [count] f32, or 0 */
+  uint64_t d_log_prob;    /* out [count] f32, or 0 */
+  int32_t estimator;
+  int32_t gradient_mode;
+  float max_log_ratio;    /* |d| and |log_prob - old| are clamped to it before exp, gradient 0 there; inf = off */
+  float k3_max;           /* upper bound of k3, gradient 0 there; inf = off */
+} polka_token_kl_args;
+
+polka_status polka_token_kl(polka_token_kl_args* args);
+
+/* ---- divergence ---------------------------------------------------------------------------- */
+
+/* kind, with p the student's distribution and q the teacher's */
+#define POLKA_FORWARD_KL 0 /* KL(q || p) */
+#define POLKA_REVERSE_KL 1 /* KL(p || q) */
+#define POLKA_JSD 2        /* beta KL(q || m) + (1 - beta) KL(p || m), m = beta q + (1 - beta) p; 0 < beta < 1 */
+
+/* value[r] is the divergence of row r. loss = sum_r w_r value_r / divisor over unmasked rows;
+ * d_student = gradient_scale * d loss / d student logits. A divisor of 0 gives loss 0, gradient 0. */
+typedef struct polka_divergence_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix student;
+  polka_matrix teacher;
+  polka_softmax student_softmax;
+  polka_softmax teacher_softmax;
+  uint64_t mask;            /* [rows] bytes or 0 */
+  uint64_t row_weight;      /* [rows] f32 or 0: ones */
+  uint64_t value;           /* out [rows] f32, or 0 */
+  uint64_t student_entropy; /* out [rows] f32, or 0 */
+  uint64_t student_lse;     /* out [rows] f32, or 0 */
+  uint64_t teacher_lse;     /* out [rows] f32, or 0 */
+  uint64_t loss;            /* out one f64, or 0 */
+  polka_matrix d_student;   /* data 0: no gradient; the student's own memory: in place */
+  double divisor;
+  float gradient_scale;
+  float beta;
+  int32_t kind;
+  int32_t reserved;
+} polka_divergence_args;
+
+polka_status polka_divergence_workspace(polka_divergence_args* args);
+polka_status polka_divergence(polka_divergence_args* args);
+
+/* ---- group_advantage ----------------------------------------------------------------------- */
+
+/* baseline */
+#define POLKA_BASELINE_MEAN 0          /* R_i - mean_j R_j */
+#define POLKA_BASELINE_LEAVE_ONE_OUT 1 /* R_i - mean_{j != i} R_j */
+/* scale */
+#define POLKA_SCALE_NONE 0
+#define POLKA_SCALE_STD_UNBIASED 1 /* divide by the group's standard deviation over n - 1 */
+#define POLKA_SCALE_STD_BIASED 2   /* over n */
+/* where epsilon stands */
+#define POLKA_EPSILON_OUTSIDE 0  /* std + epsilon */
+#define POLKA_EPSILON_IN_SQRT 1  /* sqrt(var + epsilon) */
+/* a group with one finite reward */
+#define POLKA_SINGLETON_ZERO 0  /* advantage 0 */
+#define POLKA_SINGLETON_RAW 1   /* mean 0, std 1, then the same formula */
+#define POLKA_SINGLETON_ERROR 2 /* POLKA_OUT_OF_RANGE */
+
+/* NaN rewards are excluded from the statistics and get advantage 0. A group whose finite rewards
+ * are all equal gets exactly 0. Statistics are f64, two passes. An infinite reward is refused. */
+typedef struct polka_group_advantage_args {
+  int64_t struct_size;
+  polka_exec exec;
+  int64_t count;           /* rewards */
+  int64_t groups;
+  uint64_t rewards;        /* [count] f32 or f64 */
+  uint64_t group_offsets;  /* [groups + 1] int64, from 0 to count, not falling */
+  uint64_t advantages;     /* out [count] f32 or f64 */
+  uint64_t mean;           /* out [groups] f64, or 0: mean of the finite rewards, NaN if none */
+  uint64_t std;            /* out [groups] f64, or 0: as chosen by scale; unbiased for SCALE_NONE */
+  uint64_t finite_count;   /* out [groups] int64, or 0 */
+  uint64_t zero_variance;  /* out [groups] bytes, or 0: 1 where all finite rewards are equal (one or none included) */
+  double epsilon;          /* >= 0 */
+  int32_t reward_dtype;    /* POLKA_F32, POLKA_F64 */
+  int32_t advantage_dtype; /* POLKA_F32, POLKA_F64 */
+  int32_t baseline;
+  int32_t scale;
+  int32_t epsilon_placement;
+  int32_t singleton;
+} polka_group_advantage_args;
+
+polka_status polka_group_advantage(polka_group_advantage_args* args);
+
+/* ---- policy_loss --------------------------------------------------------------------------- */
+
+/* ratio level */
+#define POLKA_RATIO_TOKEN 0    /* r_t = exp(log_prob_t - old_t) */
+#define POLKA_RATIO_SEQUENCE 1 /* r = exp(mean over the sequence's unmasked tokens of log_prob_t - old_t) */
+/* gradient of the sequence ratio */
+#define POLKA_SEQUENCE_TOKEN_DETACHED 0 /* log r_t = log_prob_t - stopgrad(log_prob_t) + stopgrad(mean) */
+#define POLKA_SEQUENCE_THROUGH_MEAN 1   /* the derivative of the mean itself */
+
+/* The objective of one token, to be minimised, with ratio r and advantage A:
+ *   l = max(-A r', -A clip(r, 1 - clip_low, 1 + clip_high)), r' = min(r, ratio_max)
+ *   where A < 0 and dual_clip > 0: l = min(l, -A dual_clip)
+ *   loss = sum_t n_t (w_t l_t + kl_coefficient kl_t) - sum_t e_t entropy_coefficient H_t
+ * n_t and e_t by the two normalizers. */
+typedef struct polka_policy_objective {
+  double kl_coefficient;
+  double entropy_coefficient;
+  float clip_low;               /* inf = no lower bound */
+  float clip_high;              /* inf = no upper bound */
+  float dual_clip;              /* 0 = off, else > 1 */
+  float ratio_max;              /* 0 = off, else > 1 + clip_high (two-sided clip) */
+  float max_log_ratio;          /* |log_prob - old|, |log_prob - ref| are clamped to it before exp; inf = off */
+  float sequence_max_log_ratio; /* upper bound of the mean log-ratio; inf = off */
+  float k3_max;                 /* upper bound of k3; inf = off */
+  int32_t ratio_level;
+  int32_t sequence_gradient;
+  int32_t kl_estimator;
+  int32_t kl_gradient_mode;
+  int32_t skip_non_finite;      /* 1: a row with a non-finite log-prob or advantage is masked; 0: the loss is NaN */
+} polka_policy_objective;
+
+typedef struct polka_token_batch {
+  int64_t sequences;
+  uint64_t offsets;       /* [sequences + 1] int64, from 0 to rows, not falling */
+  uint64_t old_log_prob;  /* [rows] f32, or 0: ratio 1 with the gradient of exp(lp - stopgrad(lp)) */
+  uint64_t ref_log_prob;  /* [rows] f32; needed where kl_estimator is not NONE */
+  uint64_t advantages;    /* [rows] f32, or [sequences] f32 where advantage_per_sequence is 1 */
+  uint64_t weights;       /* [rows] f32 importance weights (no gradient), or 0: ones */
+  int32_t advantage_per_sequence;
+  int32_t reserved;
+} polka_token_batch;
+
+/* Written by policy_loss as f64. The *_sum fields are sums over counted tokens (or sequences, where
+ * the name says so), so that micro-batches add up; divide by tokens (sequences) for the mean. */
+typedef struct polka_policy_loss_metrics {
+  double loss;               /* policy_loss + kl_coefficient * kl_loss - entropy_coefficient * entropy_loss */
+  double policy_loss;        /* sum_t n_t w_t l_t */
+  double kl_loss;            /* sum_t n_t kl_t */
+  double entropy_loss;       /* sum_t e_t H_t */
+  double tokens;             /* counted tokens */
+  double sequences;          /* sequences with a counted token */
+  double clipped_sum;        /* tokens where the clipped branch is strictly larger (verl pg_clipfrac) */
+  double dual_clipped_sum;   /* tokens with A < 0 held by dual_clip (verl pg_clipfrac_lower) */
+  double clip_low_sum;       /* tokens with r < 1 - clip_low and A < 0 (TRL clip_ratio/low) */
+  double clip_high_sum;      /* tokens with r > 1 + clip_high and A > 0 (TRL clip_ratio/high) */
+  double clip_low_sequences; /* the same two over sequences; sequence ratio only, else 0 */
+  double clip_high_sequences;
+  double approx_kl_sum;      /* sum of old - log_prob, clamped as in the ratio (verl ppo_kl) */
+  double kl_sum;             /* sum of the KL estimate to the reference */
+  double entropy_sum;
+  double ratio_sum;
+  double ratio_min;          /* +inf when no token counts */
+  double ratio_max;          /* -inf when no token counts */
+  double non_finite_rows;    /* unmasked rows with a non-finite log-prob or advantage */
+  double first_non_finite_row; /* the lowest of them, or -1 */
+} polka_policy_loss_metrics;
+
+typedef struct polka_policy_loss_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix logits;        /* polka_policy_loss only; rows gives N for both functions */
+  polka_targets targets;      /* polka_policy_loss_from_log_prob reads only the mask */
+  polka_softmax softmax;      /* polka_policy_loss only */
+  polka_token_batch batch;
+  polka_policy_objective objective;
+  polka_normalizer normalizer;
+  polka_normalizer entropy_normalizer;
+  uint64_t log_prob;          /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
+  uint64_t entropy;           /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
+  uint64_t d_log_prob;        /* out of ..._from_log_prob, [rows] f32 */
+  uint64_t d_entropy;         /* out of ..._from_log_prob, [rows] f32, or 0 */
+  uint64_t metrics;           /* out: one polka_policy_loss_metrics */
+  polka_matrix d_logits;      /* polka_policy_loss only; data 0: loss and metrics without gradient */
+  float gradient_scale;
+  int32_t reserved;
+} polka_policy_loss_args;
+
+polka_status polka_policy_loss_workspace(polka_policy_loss_args* args);
+polka_status polka_policy_loss(polka_policy_loss_args* args);
+polka_status polka_policy_loss_from_log_prob_workspace(polka_policy_loss_args* args);
+polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* args);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
