@@ -1,0 +1,19 @@
+// The scalar number types of the formulas in this directory, and the marker of their functions.
+// Formulas are templates over a number type N: float on CUDA and for single values, double in tests,
+// a Highway vector for whole rows. They use +, -, *, / and the functions below; for a vector those
+// are Highway's, found by the argument's type.
+//
+// Every .inl here is included inside a namespace: once per SIMD target by the CPU kernels, once by
+// CUDA, once by plain code. Hence no include guards and no #include of system headers: the including
+// file brings <math.h>.
+
+#ifndef POLKA_MATH
+#if defined(__CUDACC__)
+#define POLKA_MATH __host__ __device__ inline
+#else
+#define POLKA_MATH inline
+#endif
+#endif
+
+POLKA_MATH float MulAdd(float a, float b, float c) { return fmaf(a, b, c); }
+POLKA_MATH double MulAdd(double a, double b, double c) { return fma(a, b, c); }

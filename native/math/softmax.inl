@@ -1,0 +1,104 @@
+// Softmax of one row, in pieces: tiles of columns give statistics, statistics merge in column order,
+// and a row's saved pair (max, log_sum) gives probabilities and gradients back.
+//
+// y are the logits after softcap and before temperature T. Needs number.inl.
+
+// What is known of a stretch of columns. Sums are relative to `max` and leave the target out, so
+// that a confident target keeps its digits: 1 - p_t = rest / (1 + rest).
+struct SoftmaxStats {
+  float max;     // -inf where no column is finite
+  float rest;    // sum of e_j = exp((y_j - max) / T)
+  float moment;  // sum of e_j (y_j - max) / T, for the entropy
+  float square;  // sum of e_j^2
+  float second;  // sum of exp((y_j - max) / T2), T2 the second temperature
+};
+
+// Shape of the logits themselves, target included: for self-certainty and top-1 / top-2.
+struct SoftmaxShape {
+  float finite;      // number of finite columns
+  float finite_sum;  // sum of (y_j - shift) over them
+  float shift;       // what finite_sum is relative to
+  float top1, top2;  // largest and second largest y
+};
+
+POLKA_MATH SoftmaxStats EmptyStats() { return {-INFINITY, 0, 0, 0, 0}; }
+POLKA_MATH SoftmaxShape EmptyShape() { return {0, 0, 0, -INFINITY, -INFINITY}; }
+
+// Brings sums taken relative to s.max to a new maximum. A stretch whose maximum is -inf has nothing
+// to rescale: its sums are 0, or NaN where it holds a NaN.
+POLKA_MATH SoftmaxStats Rescale(SoftmaxStats s, float max, float inv_temperature, float inv_second) {
+  if (s.max == max || s.max == -INFINITY) return s;
+  const float shift = (s.max - max) * inv_temperature;
+  const float c = expf(shift);
+  s.moment = c == 0 ? 0.0f * s.rest : c * MulAdd(shift, s.rest, s.moment);
+  s.rest *= c;
+  s.square *= c * c;
+  s.second *= expf((s.max - max) * inv_second);
+  s.max = max;
+  return s;
+}
+
+// Merges two stretches, the left one first.
+POLKA_MATH SoftmaxStats Merge(SoftmaxStats a, SoftmaxStats b, float inv_temperature, float inv_second) {
+  const float max = a.max > b.max ? a.max : b.max;
+  a = Rescale(a, max, inv_temperature, inv_second);
+  b = Rescale(b, max, inv_temperature, inv_second);
+  return {max, a.rest + b.rest, a.moment + b.moment, a.square + b.square, a.second + b.second};
+}
+
+// The left stretch's shift is kept, or the first one that has a finite column.
+POLKA_MATH SoftmaxShape Merge(SoftmaxShape a, SoftmaxShape b) {
+  if (a.finite == 0) a.shift = b.shift;
+  const float low = a.top1 < b.top1 ? a.top1 : b.top1;
+  const float second = a.top2 > b.top2 ? a.top2 : b.top2;
+  return {a.finite + b.finite, b.finite == 0 ? a.finite_sum : a.finite_sum + MulAdd(b.finite, b.shift - a.shift, b.finite_sum),
+          a.shift, a.top1 > b.top1 ? a.top1 : b.top1, low > second ? low : second};
+}
+
+// ln of the sum of exponentials, the target's own e = exp((y_t - max) / T) put back. When the target
+// is the maximum, e is 1 and log1p keeps every digit of a small rest.
+POLKA_MATH float LogSum(float rest, float target_exp, bool target_is_max) {
+  return target_is_max ? log1pf(rest) : logf(rest + target_exp);
+}
+
+// ln p_j.
+POLKA_MATH float LogProbability(float y, float max, float log_sum, float temperature) {
+  return (y - max) / temperature - log_sum;
+}
+
+// d(sum of upstream . outputs) / dx_j = p_j (a + b ln p_j) + c [+ the target's own term], with
+// x = y / T. In terms of e_j = 2^(x2_j), the exponential that a kernel has at hand:
+//   e_j (constant + slope x2_j) + uniform.
+struct SoftmaxGradient {
+  float constant;
+  float slope;
+  float uniform;  // finite columns only
+};
+
+// Coefficients for upstream gradients of log-prob, entropy and self-certainty, times `scale`
+// (gradient scale over temperature). ln p_j = x2_j ln 2 - bias.
+POLKA_MATH SoftmaxGradient GradientCoefficients(float d_log_prob, float d_entropy, float d_self_certainty,
+                                                float entropy, float finite, float bias, float scale) {
+  const float ln2 = 0.693147181f;
+  const float a = d_self_certainty - d_log_prob - (d_entropy == 0 ? 0.0f : d_entropy * entropy);
+  const float b = -d_entropy;
+  const float norm = expf(-bias) * scale;
+  return {(a - b * bias) * norm, b * ln2 * norm,
+          d_self_certainty == 0 ? 0.0f : -d_self_certainty / finite * scale};
+}
+
+// One column's gradient without `uniform`. x2 must be finite: where it is -inf, e is 0 and the
+// caller bounds x2 from below.
+template <class N>
+POLKA_MATH N GradientElement(N e, N x2, N constant, N slope) {
+  return e * MulAdd(slope, x2, constant);
+}
+
+// The target's column, with 1 - p_t taken from expm1 so that a confident target keeps its digits.
+POLKA_MATH float TargetGradient(float log_prob, float d_log_prob, float d_entropy, float d_self_certainty,
+                                float entropy, float finite, float scale) {
+  float g = d_log_prob == 0 ? 0.0f : -d_log_prob * expm1f(log_prob);
+  if (d_entropy != 0) g -= d_entropy * expf(log_prob) * (log_prob + entropy);
+  if (d_self_certainty != 0) g += d_self_certainty * (expf(log_prob) - 1.0f / finite);
+  return g * scale;
+}
