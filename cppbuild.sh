@@ -17,10 +17,11 @@ if [ ! -e /usr/include/hwy/highway.h ] && [ -z "${HWY_INCLUDE:-}" ]; then
   exit 1
 fi
 
+version=$(sed -n 's:^  <version>\(.*\)</version>$:\1:p' pom.xml | head -n 1)
 out=$PWD/cppbuild/$platform
 mkdir -p "$out"
-cmake -S native -B "$out/build" -DCMAKE_INSTALL_PREFIX="$out" -DCMAKE_INSTALL_LIBDIR=lib \
+cmake -S native -B "$out/build" -DCMAKE_INSTALL_PREFIX="$out" -DCMAKE_INSTALL_LIBDIR=lib -DPOLKA_VERSION="$version" \
   ${HWY_INCLUDE:+-DCMAKE_CXX_FLAGS="-I$HWY_INCLUDE"} >"$out/cmake.log" 2>&1 \
   || { cat "$out/cmake.log" >&2; exit 1; }
-cmake --build "$out/build" --parallel "$(nproc)"
+cmake --build "$out/build" --target polka --parallel "$(nproc)"
 cmake --install "$out/build" >/dev/null

@@ -45,9 +45,7 @@ inline int64_t Target(const polka_targets& t, int64_t row) {
                               : reinterpret_cast<const int32_t*>(t.data)[row];
 }
 
-inline bool Masked(uint64_t mask, int64_t row) {
-  return mask != 0 && reinterpret_cast<const uint8_t*>(mask)[row] == 0;
-}
+inline bool Masked(uint64_t mask, int64_t row) { return mask != 0 && reinterpret_cast<const uint8_t*>(mask)[row] == 0; }
 
 inline bool Skipped(const polka_targets& t, int64_t row) {
   return Masked(t.mask, row) || Target(t, row) == t.ignore_index;

@@ -65,8 +65,7 @@ polka_status CheckWorkspace(const polka_exec& exec, int64_t needed) {
   if (needed == 0) return POLKA_OK;
   if (exec.workspace == 0 || exec.workspace_bytes < needed) {
     return Fail(POLKA_WORKSPACE, "workspace: %lld bytes given, %lld needed",
-                static_cast<long long>(exec.workspace == 0 ? 0 : exec.workspace_bytes),
-                static_cast<long long>(needed));
+                static_cast<long long>(exec.workspace == 0 ? 0 : exec.workspace_bytes), static_cast<long long>(needed));
   }
   if (exec.workspace % 64 != 0) return Fail(POLKA_INVALID_ARGUMENT, "workspace: not aligned to 64 bytes");
   return POLKA_OK;
@@ -80,8 +79,7 @@ polka_status CheckMatrix(const polka_matrix& m, const char* name) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: rows is %lld", name, static_cast<long long>(m.rows));
   }
   if (m.cols < 1) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: cols is %lld, at least 1 is needed", name,
-                static_cast<long long>(m.cols));
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: cols is %lld, at least 1 is needed", name, static_cast<long long>(m.cols));
   }
   if (m.outer_rows < 1 || m.rows % m.outer_rows != 0) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: %lld rows do not split into outer_rows %lld", name,
@@ -99,9 +97,16 @@ polka_status CheckMatrix(const polka_matrix& m, const char* name) {
   if (last > (static_cast<__int128>(1) << 60)) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: strides reach beyond the address space", name);
   }
-  if (m.outer_rows > 1 && inner > 1 && m.outer_stride < m.cols) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: outer_stride %lld is less than cols %lld", name,
-                static_cast<long long>(m.outer_stride), static_cast<long long>(m.cols));
+  // Blocks lie one after another, or interleave row by row; rows that share memory could not be written.
+  const bool apart = m.outer_stride >= static_cast<__int128>(inner - 1) * m.row_stride + m.cols;
+  const bool interleaved =
+      m.outer_stride >= m.cols && m.row_stride >= static_cast<__int128>(m.outer_rows - 1) * m.outer_stride + m.cols;
+  if (m.outer_rows > 1 && !apart && !interleaved) {
+    return Fail(
+        POLKA_INVALID_ARGUMENT,
+        "%s: outer_stride %lld makes rows overlap (%lld rows of %lld with row_stride %lld in each of %lld blocks)",
+        name, static_cast<long long>(m.outer_stride), static_cast<long long>(inner), static_cast<long long>(m.cols),
+        static_cast<long long>(m.row_stride), static_cast<long long>(m.outer_rows));
   }
   if (m.data == 0) return Fail(POLKA_INVALID_ARGUMENT, "%s: address is 0", name);
   if (m.data % static_cast<uint64_t>(DtypeBytes(m.dtype)) != 0) {
@@ -159,8 +164,7 @@ polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, co
     }
   }
   if (!(s.softcap >= 0) || !isfinite(s.softcap)) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: softcap %g is not finite and >= 0", name,
-                static_cast<double>(s.softcap));
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: softcap %g is not finite and >= 0", name, static_cast<double>(s.softcap));
   }
   if (s.valid_vocab < 0 || s.valid_vocab > logits.cols) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: valid_vocab %lld is outside [0, %lld]", name,
@@ -168,8 +172,7 @@ polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, co
   }
   if (s.keep_mask != 0 && logits.rows > 1 && s.keep_mask_stride < (ValidVocab(s, logits) + 7) / 8) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: keep_mask_stride %lld is less than the %lld bytes of a row", name,
-                static_cast<long long>(s.keep_mask_stride),
-                static_cast<long long>((ValidVocab(s, logits) + 7) / 8));
+                static_cast<long long>(s.keep_mask_stride), static_cast<long long>((ValidVocab(s, logits) + 7) / 8));
   }
   return POLKA_OK;
 }

@@ -28,8 +28,8 @@ polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const
 }  // namespace polka
 
 // Hands a failure on.
-#define POLKA_TRY(expression)                            \
-  do {                                                   \
-    const polka_status polka_try_status_ = (expression); \
+#define POLKA_TRY(expression)                                    \
+  do {                                                           \
+    const polka_status polka_try_status_ = (expression);         \
     if (polka_try_status_ != POLKA_OK) return polka_try_status_; \
   } while (0)

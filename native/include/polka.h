@@ -54,14 +54,14 @@ typedef int32_t polka_status;
 
 /* Where and how a call runs. */
 typedef struct polka_exec {
-  uint64_t stream;         /* CUDA stream the work is enqueued on; ignored on the CPU */
-  uint64_t workspace;      /* scratch memory, 64-byte aligned, or 0 where 0 bytes are needed */
+  uint64_t stream;    /* CUDA stream the work is enqueued on; ignored on the CPU */
+  uint64_t workspace; /* scratch memory, 64-byte aligned, or 0 where 0 bytes are needed */
   int64_t workspace_bytes;
   int64_t workspace_needed; /* out of polka_*_workspace: bytes that the call will need */
-  int32_t device_type;     /* POLKA_CPU, POLKA_CUDA: where all memory of the call lives */
+  int32_t device_type;      /* POLKA_CPU, POLKA_CUDA: where all memory of the call lives */
   int32_t device_index;
-  int32_t threads;         /* CPU threads at most; 0 = polka_threads() */
-  int32_t ran_target;      /* out: POLKA_TARGET_* of the kernel that ran; 0 when no row needed one */
+  int32_t threads;    /* CPU threads at most; 0 = polka_threads() */
+  int32_t ran_target; /* out: POLKA_TARGET_* of the kernel that ran; 0 when no row needed one */
 } polka_exec;
 
 /* A [rows, cols] view; the last dimension is contiguous. Rows may have two levels: rows are split
@@ -139,15 +139,15 @@ typedef struct polka_log_prob_forward_args {
   uint64_t max;
   uint64_t log_sum;
   uint64_t lse;
-  uint64_t entropy;           /* -sum_j p_j ln p_j */
-  uint64_t sum_p2;            /* sum_j p_j^2 */
-  uint64_t mean_logit;        /* mean of x over the finite kept columns */
-  uint64_t self_certainty;    /* KL(uniform over the finite kept columns || p) = lse - mean_logit - ln n */
-  uint64_t finite_columns;    /* [rows] f32: n above; the backward of self_certainty needs it */
-  uint64_t top1;              /* largest probability */
-  uint64_t top2;              /* second largest; equal to top1 on a tie, 0 for one column */
-  uint64_t second_log_prob;   /* log_prob at second_temperature */
-  float second_temperature;   /* finite and > 0 where second_log_prob is wanted */
+  uint64_t entropy;         /* -sum_j p_j ln p_j */
+  uint64_t sum_p2;          /* sum_j p_j^2 */
+  uint64_t mean_logit;      /* mean of x over the finite kept columns */
+  uint64_t self_certainty;  /* KL(uniform over the finite kept columns || p) = lse - mean_logit - ln n */
+  uint64_t finite_columns;  /* [rows] f32: n above; the backward of self_certainty needs it */
+  uint64_t top1;            /* largest probability */
+  uint64_t top2;            /* second largest; equal to top1 on a tie, 0 for one column */
+  uint64_t second_log_prob; /* log_prob at second_temperature */
+  float second_temperature; /* finite and > 0 where second_log_prob is wanted */
   int32_t reserved;
 } polka_log_prob_forward_args;
 
@@ -162,11 +162,11 @@ typedef struct polka_log_prob_backward_args {
   polka_matrix logits;
   polka_targets targets;
   polka_softmax softmax;
-  uint64_t max;              /* from forward */
-  uint64_t log_sum;          /* from forward */
-  uint64_t entropy;          /* from forward; needed where d_entropy is given */
-  uint64_t finite_columns;   /* from forward; needed where d_self_certainty is given */
-  uint64_t d_log_prob;       /* [rows] f32 upstream gradients, each may be 0 */
+  uint64_t max;            /* from forward */
+  uint64_t log_sum;        /* from forward */
+  uint64_t entropy;        /* from forward; needed where d_entropy is given */
+  uint64_t finite_columns; /* from forward; needed where d_self_certainty is given */
+  uint64_t d_log_prob;     /* [rows] f32 upstream gradients, each may be 0 */
   uint64_t d_entropy;
   uint64_t d_self_certainty;
   polka_matrix d_logits;
@@ -195,17 +195,17 @@ typedef struct polka_token_kl_args {
   int64_t struct_size;
   polka_exec exec;
   int64_t count;
-  uint64_t log_prob;      /* [count] f32 */
-  uint64_t ref_log_prob;  /* [count] f32 */
-  uint64_t old_log_prob;  /* [count] f32 or 0; read in mode IMPORTANCE_WEIGHTED only */
-  uint64_t mask;          /* [count] bytes or 0 */
-  uint64_t upstream;      /* [count] f32 gradient of each value, or 0: ones */
-  uint64_t kl;            /* out [count] f32, or 0 */
-  uint64_t d_log_prob;    /* out [count] f32, or 0 */
+  uint64_t log_prob;     /* [count] f32 */
+  uint64_t ref_log_prob; /* [count] f32 */
+  uint64_t old_log_prob; /* [count] f32 or 0; read in mode IMPORTANCE_WEIGHTED only */
+  uint64_t mask;         /* [count] bytes or 0 */
+  uint64_t upstream;     /* [count] f32 gradient of each value, or 0: ones */
+  uint64_t kl;           /* out [count] f32, or 0 */
+  uint64_t d_log_prob;   /* out [count] f32, or 0 */
   int32_t estimator;
   int32_t gradient_mode;
-  float max_log_ratio;    /* |d| and |log_prob - old| are clamped to it before exp, gradient 0 there; inf = off */
-  float k3_max;           /* upper bound of k3, gradient 0 there; inf = off */
+  float max_log_ratio; /* |d| and |log_prob - old| are clamped to it before exp, gradient 0 there; inf = off */
+  float k3_max;        /* upper bound of k3, gradient 0 there; inf = off */
 } polka_token_kl_args;
 
 polka_status polka_token_kl(polka_token_kl_args* args);
@@ -254,8 +254,8 @@ polka_status polka_divergence(polka_divergence_args* args);
 #define POLKA_SCALE_STD_UNBIASED 1 /* divide by the group's standard deviation over n - 1 */
 #define POLKA_SCALE_STD_BIASED 2   /* over n */
 /* where epsilon stands */
-#define POLKA_EPSILON_OUTSIDE 0  /* std + epsilon */
-#define POLKA_EPSILON_IN_SQRT 1  /* sqrt(var + epsilon) */
+#define POLKA_EPSILON_OUTSIDE 0 /* std + epsilon */
+#define POLKA_EPSILON_IN_SQRT 1 /* sqrt(var + epsilon) */
 /* a group with one finite reward */
 #define POLKA_SINGLETON_ZERO 0  /* advantage 0 */
 #define POLKA_SINGLETON_RAW 1   /* mean 0, std 1, then the same formula */
@@ -266,7 +266,7 @@ polka_status polka_divergence(polka_divergence_args* args);
 typedef struct polka_group_advantage_args {
   int64_t struct_size;
   polka_exec exec;
-  int64_t count;           /* rewards */
+  int64_t count; /* rewards */
   int64_t groups;
   uint64_t rewards;        /* [count] f32 or f64 */
   uint64_t group_offsets;  /* [groups + 1] int64, from 0 to count, not falling */
@@ -314,16 +314,16 @@ typedef struct polka_policy_objective {
   int32_t sequence_gradient;
   int32_t kl_estimator;
   int32_t kl_gradient_mode;
-  int32_t skip_non_finite;      /* 1: a row with a non-finite log-prob or advantage is masked; 0: the loss is NaN */
+  int32_t skip_non_finite; /* 1: a row with a non-finite log-prob or advantage is masked; 0: the loss is NaN */
 } polka_policy_objective;
 
 typedef struct polka_token_batch {
   int64_t sequences;
-  uint64_t offsets;       /* [sequences + 1] int64, from 0 to rows, not falling */
-  uint64_t old_log_prob;  /* [rows] f32, or 0: ratio 1 with the gradient of exp(lp - stopgrad(lp)) */
-  uint64_t ref_log_prob;  /* [rows] f32; needed where kl_estimator is not NONE */
-  uint64_t advantages;    /* [rows] f32, or [sequences] f32 where advantage_per_sequence is 1 */
-  uint64_t weights;       /* [rows] f32 importance weights (no gradient), or 0: ones */
+  uint64_t offsets;      /* [sequences + 1] int64, from 0 to rows, not falling */
+  uint64_t old_log_prob; /* [rows] f32, or 0: ratio 1 with the gradient of exp(lp - stopgrad(lp)) */
+  uint64_t ref_log_prob; /* [rows] f32; needed where kl_estimator is not NONE */
+  uint64_t advantages;   /* [rows] f32, or [sequences] f32 where advantage_per_sequence is 1 */
+  uint64_t weights;      /* [rows] f32 importance weights (no gradient), or 0: ones */
   int32_t advantage_per_sequence;
   int32_t reserved;
 } polka_token_batch;
@@ -343,32 +343,32 @@ typedef struct polka_policy_loss_metrics {
   double clip_high_sum;      /* tokens with r > 1 + clip_high and A > 0 (TRL clip_ratio/high) */
   double clip_low_sequences; /* the same two over sequences; sequence ratio only, else 0 */
   double clip_high_sequences;
-  double approx_kl_sum;      /* sum of old - log_prob, clamped as in the ratio (verl ppo_kl) */
-  double kl_sum;             /* sum of the KL estimate to the reference */
+  double approx_kl_sum; /* sum of old - log_prob, clamped as in the ratio (verl ppo_kl) */
+  double kl_sum;        /* sum of the KL estimate to the reference */
   double entropy_sum;
   double ratio_sum;
-  double ratio_min;          /* +inf when no token counts */
-  double ratio_max;          /* -inf when no token counts */
-  double non_finite_rows;    /* unmasked rows with a non-finite log-prob or advantage */
+  double ratio_min;            /* +inf when no token counts */
+  double ratio_max;            /* -inf when no token counts */
+  double non_finite_rows;      /* unmasked rows with a non-finite log-prob or advantage */
   double first_non_finite_row; /* the lowest of them, or -1 */
 } polka_policy_loss_metrics;
 
 typedef struct polka_policy_loss_args {
   int64_t struct_size;
   polka_exec exec;
-  polka_matrix logits;        /* polka_policy_loss only; rows gives N for both functions */
-  polka_targets targets;      /* polka_policy_loss_from_log_prob reads only the mask */
-  polka_softmax softmax;      /* polka_policy_loss only */
+  polka_matrix logits;   /* polka_policy_loss only; rows gives N for both functions */
+  polka_targets targets; /* polka_policy_loss_from_log_prob reads only the mask */
+  polka_softmax softmax; /* polka_policy_loss only */
   polka_token_batch batch;
   polka_policy_objective objective;
   polka_normalizer normalizer;
   polka_normalizer entropy_normalizer;
-  uint64_t log_prob;          /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
-  uint64_t entropy;           /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
-  uint64_t d_log_prob;        /* out of ..._from_log_prob, [rows] f32 */
-  uint64_t d_entropy;         /* out of ..._from_log_prob, [rows] f32, or 0 */
-  uint64_t metrics;           /* out: one polka_policy_loss_metrics */
-  polka_matrix d_logits;      /* polka_policy_loss only; data 0: loss and metrics without gradient */
+  uint64_t log_prob;     /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
+  uint64_t entropy;      /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
+  uint64_t d_log_prob;   /* out of ..._from_log_prob, [rows] f32 */
+  uint64_t d_entropy;    /* out of ..._from_log_prob, [rows] f32, or 0 */
+  uint64_t metrics;      /* out: one polka_policy_loss_metrics */
+  polka_matrix d_logits; /* polka_policy_loss only; data 0: loss and metrics without gradient */
   float gradient_scale;
   int32_t reserved;
 } polka_policy_loss_args;
