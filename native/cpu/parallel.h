@@ -11,6 +11,12 @@ namespace polka {
 // Threads that `work_bytes` of memory traffic are worth, at most what the call or the process allows.
 int32_t ThreadsFor(const polka_exec& exec, int64_t work_bytes);
 
+// Rows handed to a thread at a time: about 256 KB, so that threads end together and rarely meet.
+inline int64_t RowsPerChunk(int64_t row_bytes) {
+  const int64_t rows = 256 * 1024 / (row_bytes > 0 ? row_bytes : 1);
+  return rows < 1 ? 1 : rows;
+}
+
 using Work = void (*)(void* context, int64_t begin, int64_t end);
 
 // Calls work on [0, count) in chunks of `chunk`, on `threads` threads. Which thread takes which chunk

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 #include "polka.h"
 
@@ -50,5 +51,13 @@ inline bool Masked(uint64_t mask, int64_t row) { return mask != 0 && reinterpret
 inline bool Skipped(const polka_targets& t, int64_t row) {
   return Masked(t.mask, row) || Target(t, row) == t.ignore_index;
 }
+
+// Columns [from, cols) of a row become 0, whatever the dtype.
+inline void ZeroRow(const polka_matrix& m, int64_t row, int64_t from) {
+  const int64_t bytes = DtypeBytes(m.dtype);
+  memset(reinterpret_cast<char*>(RowAddress(m, row)) + from * bytes, 0, static_cast<size_t>((m.cols - from) * bytes));
+}
+
+inline float GradientScale(float gradient_scale) { return gradient_scale == 0 ? 1 : gradient_scale; }
 
 }  // namespace polka

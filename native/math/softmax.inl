@@ -51,8 +51,8 @@ POLKA_MATH SoftmaxShape Merge(SoftmaxShape a, SoftmaxShape b) {
   if (a.finite == 0) a.shift = b.shift;
   const float low = a.top1 < b.top1 ? a.top1 : b.top1;
   const float second = a.top2 > b.top2 ? a.top2 : b.top2;
-  return {a.finite + b.finite, b.finite == 0 ? a.finite_sum : a.finite_sum + MulAdd(b.finite, b.shift - a.shift, b.finite_sum),
-          a.shift, a.top1 > b.top1 ? a.top1 : b.top1, low > second ? low : second};
+  if (b.finite != 0) a.finite_sum += MulAdd(b.finite, b.shift - a.shift, b.finite_sum);
+  return {a.finite + b.finite, a.finite_sum, a.shift, a.top1 > b.top1 ? a.top1 : b.top1, low > second ? low : second};
 }
 
 // ln of the sum of exponentials, the target's own e = exp((y_t - max) / T) put back. When the target
@@ -83,8 +83,7 @@ POLKA_MATH SoftmaxGradient GradientCoefficients(float d_log_prob, float d_entrop
   const float a = d_self_certainty - d_log_prob - (d_entropy == 0 ? 0.0f : d_entropy * entropy);
   const float b = -d_entropy;
   const float norm = expf(-bias) * scale;
-  return {(a - b * bias) * norm, b * ln2 * norm,
-          d_self_certainty == 0 ? 0.0f : -d_self_certainty / finite * scale};
+  return {(a - b * bias) * norm, b * ln2 * norm, d_self_certainty == 0 ? 0.0f : -d_self_certainty / finite * scale};
 }
 
 // One column's gradient without `uniform`. x2 must be finite: where it is -inf, e is 0 and the
