@@ -1,0 +1,37 @@
+package dev.polka.conformance;
+
+import dev.polka.reference.Accuracy;
+import java.util.Arrays;
+
+/**
+ * The tolerance of the conformance vectors: {@code |error| <= bar max(1, |expected|, largest
+ * |input| entering the term)}. There is one bar for f32 results and one for advantages from f64
+ * rewards, and no case has its own. A gradient expected to be exactly 0 is exactly 0.
+ */
+final class Tolerance {
+  /** For everything that passes through f32. */
+  static final double F32 = 2e-6;
+
+  /** For group advantages from f64 rewards. */
+  static final double F64_ADVANTAGE = 1e-9;
+
+  private Tolerance() {}
+
+  static void assertClose(
+      String what, double bar, double actual, double expected, double... inputs) {
+    double scale = Math.max(1, Math.max(Math.abs(expected), largest(inputs)));
+    Accuracy.assertWithin(what, actual, expected, bar * scale);
+  }
+
+  static void assertGradient(
+      String what, double bar, double actual, double expected, double... inputs) {
+    if (expected == 0 && actual != 0) {
+      throw new AssertionError(what + ": got " + actual + ", expected exactly 0");
+    }
+    assertClose(what, bar, actual, expected, inputs);
+  }
+
+  static double largest(double... values) {
+    return Arrays.stream(values).map(Math::abs).max().orElse(0);
+  }
+}

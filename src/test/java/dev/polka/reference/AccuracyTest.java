@@ -1,0 +1,63 @@
+package dev.polka.reference;
+
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import org.junit.jupiter.api.Test;
+
+class AccuracyTest {
+  private static final float[] ONE = {1};
+
+  @Test
+  void errorsUpToFourEpsPassAndLargerOnesDoNot() {
+    assertThatCode(() -> Accuracy.assertLogProbs("x", ONE, new double[] {1 + 0x1p-21}))
+        .doesNotThrowAnyException();
+    assertThatThrownBy(() -> Accuracy.assertLogProbs("x", ONE, new double[] {1 + 0x1.1p-21}))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("x[0]");
+  }
+
+  @Test
+  void theScaleOfAnEntropyIsTheLogarithmOfTheVocabulary() {
+    double bound = 0x1p-21 * Math.log(1000);
+    assertThatCode(() -> Accuracy.assertEntropies("x", 1000, ONE, new double[] {1 + 0.99 * bound}))
+        .doesNotThrowAnyException();
+    assertThatThrownBy(
+            () -> Accuracy.assertEntropies("x", 1000, ONE, new double[] {1 + 1.01 * bound}))
+        .isInstanceOf(AssertionError.class);
+  }
+
+  @Test
+  void gradientsGetTheUpstreamOverTheTemperatureAndHalfAnUlp() {
+    double bound = 0x1p-21 * 3 / 0.5 + 0x1p-8;
+    assertThatCode(
+            () ->
+                Accuracy.assertGradients(
+                    "x", Storage.BF16, 3, 0.5, ONE, new double[] {1 + 0.99 * bound}))
+        .doesNotThrowAnyException();
+    assertThatThrownBy(
+            () ->
+                Accuracy.assertGradients(
+                    "x", Storage.BF16, 3, 0.5, ONE, new double[] {1 + 1.01 * bound}))
+        .isInstanceOf(AssertionError.class);
+  }
+
+  @Test
+  void nanMeetsOnlyNanAndInfinityOnlyTheSameInfinity() {
+    assertThatCode(() -> Accuracy.assertWithin("x", Double.NaN, Double.NaN, 0))
+        .doesNotThrowAnyException();
+    assertThatThrownBy(() -> Accuracy.assertWithin("x", 1, Double.NaN, 9))
+        .isInstanceOf(AssertionError.class);
+    assertThatThrownBy(() -> Accuracy.assertWithin("x", Double.NaN, 1, 9))
+        .isInstanceOf(AssertionError.class);
+    assertThatThrownBy(
+            () -> Accuracy.assertWithin("x", Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, 9))
+        .isInstanceOf(AssertionError.class);
+  }
+
+  @Test
+  void aMissingValueIsAnError() {
+    assertThatThrownBy(() -> Accuracy.assertLogProbs("x", ONE, new double[] {1, 2}))
+        .isInstanceOf(AssertionError.class);
+  }
+}

@@ -1,0 +1,93 @@
+package dev.polka.reference;
+
+import java.util.Arrays;
+
+/**
+ * The per-token inputs of a policy objective for packed sequences: {@code offsets} cut the rows
+ * into sequences. {@code old}, {@code ref}, {@code weights}, {@code entropy} and {@code mask} may
+ * be null; advantages are per token. The normalizers: a token of sequence b weighs {@code 1 /
+ * divisor / max(sequenceTokens[b], 1)} (null: 1).
+ */
+public record ReferenceBatch(
+    long[] offsets,
+    double[] logProb,
+    double[] entropy,
+    double[] old,
+    double[] ref,
+    double[] advantages,
+    double[] weights,
+    boolean[] mask,
+    double divisor,
+    long[] sequenceTokens,
+    double entropyDivisor,
+    long[] entropySequenceTokens) {
+
+  /** Advantages that are one number per sequence, spread over its tokens. */
+  public static double[] perToken(long[] offsets, double[] perSequence) {
+    double[] spread = new double[(int) offsets[perSequence.length]];
+    for (int b = 0; b < perSequence.length; b++) {
+      Arrays.fill(spread, (int) offsets[b], (int) offsets[b + 1], perSequence[b]);
+    }
+    return spread;
+  }
+
+  public ReferenceBatch withLogProb(double[] value) {
+    return new ReferenceBatch(
+        offsets,
+        value,
+        entropy,
+        old,
+        ref,
+        advantages,
+        weights,
+        mask,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens);
+  }
+
+  public ReferenceBatch withEntropy(double[] value) {
+    return new ReferenceBatch(
+        offsets,
+        logProb,
+        value,
+        old,
+        ref,
+        advantages,
+        weights,
+        mask,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens);
+  }
+
+  int rows() {
+    return logProb.length;
+  }
+
+  int sequences() {
+    return offsets.length - 1;
+  }
+
+  double tokenWeight(int sequence) {
+    return weight(divisor, sequenceTokens, sequence);
+  }
+
+  double entropyWeight(int sequence) {
+    return weight(entropyDivisor, entropySequenceTokens, sequence);
+  }
+
+  private static double weight(double divisor, long[] tokens, int sequence) {
+    return divisor == 0 ? 0 : 1 / divisor / (tokens == null ? 1 : Math.max(tokens[sequence], 1));
+  }
+
+  boolean finite(int row) {
+    return Double.isFinite(logProb[row]) && Double.isFinite(advantages[row]);
+  }
+
+  boolean counts(int row, boolean skipNonFinite) {
+    return (mask == null || mask[row]) && (finite(row) || !skipNonFinite);
+  }
+}
