@@ -141,9 +141,14 @@ polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradi
     }
     return POLKA_OK;
   }
-  const Extent a = ExtentOf(logits), b = ExtentOf(gradient);
+  return CheckDisjoint(logits, gradient, name, "the logits");
+}
+
+polka_status CheckDisjoint(const polka_matrix& read, const polka_matrix& written, const char* name,
+                           const char* read_name) {
+  const Extent a = ExtentOf(read), b = ExtentOf(written);
   if (a.begin < b.end && b.begin < a.end) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: overlaps the logits without being equal to them", name);
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: overlaps %s without being the same matrix", name, read_name);
   }
   return POLKA_OK;
 }

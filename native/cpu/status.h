@@ -19,6 +19,9 @@ polka_status CheckMatrix(const polka_matrix& m, const char* name);
 // `logits` and its gradient: same shape, gradient of the logits' dtype or f32, in place or disjoint.
 polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradient, float gradient_scale,
                            const char* name);
+// A matrix that is written must not share memory with one that is only read.
+polka_status CheckDisjoint(const polka_matrix& read, const polka_matrix& written, const char* name,
+                           const char* read_name);
 polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name);
 // Shape and type of the targets, then every unmasked target against [0, valid vocabulary).
 polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits);

@@ -17,3 +17,11 @@
 
 POLKA_MATH float MulAdd(float a, float b, float c) { return fmaf(a, b, c); }
 POLKA_MATH double MulAdd(double a, double b, double c) { return fma(a, b, c); }
+
+// Comparisons and choices in the form that vectors have.
+POLKA_MATH float IfThenElse(bool yes, float a, float b) { return yes ? a : b; }
+POLKA_MATH double IfThenElse(bool yes, double a, double b) { return yes ? a : b; }
+POLKA_MATH float Expm1(float x) { return expm1f(x); }
+POLKA_MATH double Expm1(double x) { return expm1(x); }
+POLKA_MATH float Log1p(float x) { return log1pf(x); }
+POLKA_MATH double Log1p(double x) { return log1p(x); }

@@ -12,6 +12,7 @@
 
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
 #include "polka.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,18 +21,23 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+using F32 = hn::ScalableTag<float>;
+using V = hn::Vec<F32>;
+
+// What formulas ask of a number type beyond Highway's own names.
+HWY_INLINE V Expm1(V x) { return hn::Expm1(F32(), x); }
+HWY_INLINE V Log1p(V x) { return hn::Log1p(F32(), x); }
+
 #include "number.inl"
 
 constexpr int32_t kThisTarget = HWY_TARGET == HWY_AVX3   ? POLKA_TARGET_AVX3
                                 : HWY_TARGET == HWY_AVX2 ? POLKA_TARGET_AVX2
                                                          : POLKA_TARGET_SSE4;
 
-using F32 = hn::ScalableTag<float>;
 using I32 = hn::RebindToSigned<F32>;
 using U32 = hn::RebindToUnsigned<F32>;
 using U16 = hn::Rebind<uint16_t, F32>;
 using F16 = hn::Rebind<hwy::float16_t, F32>;
-using V = hn::Vec<F32>;
 
 constexpr F32 kF32;
 constexpr int64_t kLanes = HWY_LANES(float);
