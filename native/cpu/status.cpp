@@ -71,6 +71,25 @@ polka_status CheckWorkspace(const polka_exec& exec, int64_t needed) {
   return POLKA_OK;
 }
 
+polka_status CheckOption(int32_t value, int32_t last, const char* name) {
+  if (value >= 0 && value <= last) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %d is outside [0, %d]", name, value, last);
+}
+
+polka_status CheckBound(float value, const char* name) {
+  if (value > 0) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is not > 0", name, static_cast<double>(value));
+}
+
+polka_status CheckArray(uint64_t address, int64_t count, int64_t bytes, const char* name) {
+  if (count > 0 && address == 0) return Fail(POLKA_INVALID_ARGUMENT, "%s: address is 0", name);
+  if (address % static_cast<uint64_t>(bytes) != 0) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: address is not aligned to its %d-byte elements", name,
+                static_cast<int>(bytes));
+  }
+  return POLKA_OK;
+}
+
 polka_status CheckMatrix(const polka_matrix& m, const char* name) {
   if (m.dtype != POLKA_F32 && m.dtype != POLKA_BF16 && m.dtype != POLKA_F16) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %d is not f32, bf16 or f16", name, m.dtype);

@@ -15,6 +15,12 @@ polka_status Fail(polka_status status, const char* format, ...) __attribute__((f
 polka_status CheckStruct(const void* args, int64_t struct_size, int64_t expected, const char* name);
 polka_status CheckExec(const polka_exec& exec);
 polka_status CheckWorkspace(const polka_exec& exec, int64_t needed);
+// An option that is one of the numbers 0 .. last.
+polka_status CheckOption(int32_t value, int32_t last, const char* name);
+// An upper bound > 0; infinite is "off".
+polka_status CheckBound(float value, const char* name);
+// `count` elements of `bytes` bytes each: an address where there are any, aligned.
+polka_status CheckArray(uint64_t address, int64_t count, int64_t bytes, const char* name);
 polka_status CheckMatrix(const polka_matrix& m, const char* name);
 // `logits` and its gradient: same shape, gradient of the logits' dtype or f32, in place or disjoint.
 polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradient, float gradient_scale,

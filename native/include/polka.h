@@ -191,6 +191,9 @@ polka_status polka_log_prob_backward(polka_log_prob_backward_args* args);
 #define POLKA_KL_IMPORTANCE_WEIGHTED 2 /* w * estimator, w = exp(log_prob - old); value 1 where old is absent */
 #define POLKA_KL_DETACHED 3            /* gradient 0 */
 
+/* At d = 0 the derivative of |d| is 0; at a bound itself the gradient still flows. An infinite
+ * log-prob counts by what the formulas give for it, clamps included; a NaN gives NaN for its token. */
+
 typedef struct polka_token_kl_args {
   int64_t struct_size;
   polka_exec exec;
@@ -262,7 +265,8 @@ polka_status polka_divergence(polka_divergence_args* args);
 #define POLKA_SINGLETON_ERROR 2 /* POLKA_OUT_OF_RANGE */
 
 /* NaN rewards are excluded from the statistics and get advantage 0. A group whose finite rewards
- * are all equal gets exactly 0. Statistics are f64, two passes. An infinite reward is refused. */
+ * are all equal gets exactly 0. Statistics are f64, two passes. An infinite reward is refused. The
+ * advantages may be written over the rewards where both have the same type. */
 typedef struct polka_group_advantage_args {
   int64_t struct_size;
   polka_exec exec;
@@ -272,7 +276,8 @@ typedef struct polka_group_advantage_args {
   uint64_t group_offsets;  /* [groups + 1] int64, from 0 to count, not falling */
   uint64_t advantages;     /* out [count] f32 or f64 */
   uint64_t mean;           /* out [groups] f64, or 0: mean of the finite rewards, NaN if none */
-  uint64_t std;            /* out [groups] f64, or 0: as chosen by scale; unbiased for SCALE_NONE */
+  uint64_t std;            /* out [groups] f64, or 0: as chosen by scale, unbiased for SCALE_NONE;
+                             0 for one finite reward, NaN for none */
   uint64_t finite_count;   /* out [groups] int64, or 0 */
   uint64_t zero_variance;  /* out [groups] bytes, or 0: 1 where all finite rewards are equal (one or none included) */
   double epsilon;          /* >= 0 */

@@ -25,3 +25,15 @@ POLKA_MATH float Expm1(float x) { return expm1f(x); }
 POLKA_MATH double Expm1(double x) { return expm1(x); }
 POLKA_MATH float Log1p(float x) { return log1pf(x); }
 POLKA_MATH double Log1p(double x) { return log1p(x); }
+POLKA_MATH float Exp(float x) { return expf(x); }
+POLKA_MATH double Exp(double x) { return exp(x); }
+POLKA_MATH float Abs(float x) { return fabsf(x); }
+POLKA_MATH double Abs(double x) { return fabs(x); }
+POLKA_MATH bool Or(bool a, bool b) { return a || b; }
+
+// `value` as a number of the first argument's type.
+POLKA_MATH float Constant(float, double value) { return static_cast<float>(value); }
+POLKA_MATH double Constant(double, double value) { return value; }
+// One number of a vector; a scalar is its own.
+POLKA_MATH float LaneOf(float x) { return x; }
+POLKA_MATH double LaneOf(double x) { return x; }
