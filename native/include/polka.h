@@ -88,8 +88,9 @@ typedef struct polka_targets {
   int32_t reserved;
 } polka_targets;
 
-/* How logits z become a distribution: y = softcap * tanh(z / softcap) where softcap > 0, then
- * y / temperature, then columns whose keep bit is 0 count as -inf (the target is always kept). */
+/* How logits z become a distribution: y = softcap * tanh(z / softcap) where softcap > 0 and z is
+ * finite (an infinite logit stays infinite), then y / temperature, then columns whose keep bit is 0
+ * count as -inf (the target is always kept). */
 typedef struct polka_softmax {
   uint64_t row_temperature; /* [rows] f32, or 0: the scalar below is used */
   uint64_t keep_mask;       /* one bit per column, least significant first; 0 = keep all */

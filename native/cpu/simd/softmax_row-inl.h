@@ -61,7 +61,11 @@ HWY_INLINE float SumOf(const V (&s)[kUnroll]) {
   return hn::GetLane(hn::SumOfLanes(kF32, (s[0] + s[1]) + (s[2] + s[3])));
 }
 
-HWY_INLINE V Softcap(V z, float cap) { return hn::Mul(hn::Set(kF32, cap), Tanh(hn::Div(z, hn::Set(kF32, cap)))); }
+// An infinite logit is a mask (-inf) or a fault (+inf), not a large number: it stays infinite.
+HWY_INLINE V Softcap(V z, float cap) {
+  const V y = hn::Mul(hn::Set(kF32, cap), Tanh(hn::Div(z, hn::Set(kF32, cap))));
+  return hn::IfThenElse(hn::Eq(hn::Abs(z), hn::Set(kF32, INFINITY)), z, y);
+}
 
 // Keep bits of kLanes columns from column j on, a multiple of kLanes.
 HWY_INLINE hn::Mask<F32> KeepBits(const uint8_t* keep, int64_t j) {
@@ -263,8 +267,8 @@ inline SoftmaxOutputs FinishRow(const SoftmaxRow& row, const TileStats& total, c
   const float target_exp = has_target ? expf(shift) : 0;
   const bool target_is_max = has_target && y == s.max;
   out.max = s.max;
-  // A row without a finite logit has no distribution.
-  out.log_sum = s.max == -INFINITY ? NAN : LogSum(s.rest, target_exp, target_is_max);
+  // A row without a finite logit, or with +inf, has no distribution.
+  out.log_sum = isinf(s.max) ? NAN : LogSum(s.rest, target_exp, target_is_max);
   out.lse = s.max / row.temperature + out.log_sum;
   out.log_prob = has_target ? LogProbability(y, s.max, out.log_sum, row.temperature) : 0;
   const float sum = s.rest + target_exp;
@@ -286,7 +290,7 @@ inline SoftmaxOutputs FinishRow(const SoftmaxRow& row, const TileStats& total, c
   }
   if (row.second_temperature != 0 && has_target) {
     const float e2 = expf((y - s.max) / row.second_temperature);
-    const float log_sum2 = s.max == -INFINITY ? NAN : LogSum(s.second, e2, target_is_max);
+    const float log_sum2 = isinf(s.max) ? NAN : LogSum(s.second, e2, target_is_max);
     out.second_log_prob = LogProbability(y, s.max, log_sum2, row.second_temperature);
   }
   return out;
