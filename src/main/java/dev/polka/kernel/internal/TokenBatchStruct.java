@@ -1,0 +1,18 @@
+package dev.polka.kernel.internal;
+
+/** Byte offsets of {@code polka_token_batch}. */
+public final class TokenBatchStruct {
+  public static final int SEQUENCES = 0;
+  public static final int OFFSETS = 8;
+  public static final int OLD_LOG_PROB = 16;
+  public static final int REF_LOG_PROB = 24;
+  public static final int ADVANTAGES = 32;
+  public static final int WEIGHTS = 40;
+  public static final int ADVANTAGE_PER_SEQUENCE = 48;
+  public static final int RESERVED = 52;
+
+  /** Bytes of the whole struct. */
+  public static final int SIZE = 56;
+
+  private TokenBatchStruct() {}
+}

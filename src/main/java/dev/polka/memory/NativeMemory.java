@@ -1,0 +1,49 @@
+package dev.polka.memory;
+
+import org.bytedeco.javacpp.BytePointer;
+
+/** A block of the C heap, freed by JavaCPP's deallocator when closed or unreachable. */
+final class NativeMemory implements Allocation {
+  static final Allocator ALLOCATOR = NativeMemory::allocate;
+
+  private final BytePointer pointer;
+  private final long address;
+  private final long bytes;
+
+  private NativeMemory(long bytes) {
+    JavaCpp.load();
+    // An empty block still needs an address of its own.
+    this.pointer = new BytePointer(Math.max(bytes, 1));
+    this.address = pointer.address();
+    this.bytes = bytes;
+  }
+
+  private static Allocation allocate(DType dtype, long rows, long cols) {
+    if (rows < 0 || cols < 0) {
+      throw new IllegalArgumentException(
+          "allocate: shape [" + rows + ", " + cols + "] is negative");
+    }
+    return new NativeMemory(
+        Math.multiplyExact(Math.multiplyExact(rows, cols), (long) dtype.bytes()));
+  }
+
+  @Override
+  public long address() {
+    return address;
+  }
+
+  @Override
+  public long bytes() {
+    return bytes;
+  }
+
+  @Override
+  public Object owner() {
+    return this;
+  }
+
+  @Override
+  public void close() {
+    pointer.close();
+  }
+}
