@@ -168,12 +168,36 @@ HWY_INLINE ExpSums SumExponentials(const Tile& tile, int64_t skip, const Exponen
   };
   const int64_t full = tile.count / kBlock * kBlock;
   const int64_t skip_block = skip < 0 ? -1 : skip / kBlock * kBlock;
-  for (int64_t j = 0; j < full; j += kBlock) {
-    if (j == skip_block) continue;
+  // Every kRun blocks the running sums are put aside: a lane that adds hundreds of terms one by one
+  // loses more digits than its terms do.
+  V rest_aside[kUnroll] = {zero, zero, zero, zero};
+  V moment_aside[kUnroll] = {zero, zero, zero, zero};
+  V square_aside[kUnroll] = {zero, zero, zero, zero};
+  const auto put_aside = [&]() HWY_ATTR {
     for (int u = 0; u < kUnroll; ++u) {
-      if (next != nullptr) hwy::Prefetch(next + (j + u * kLanes) * static_cast<int64_t>(sizeof(float)));
-      add(Load(tile.y + j + u * kLanes), u);
+      rest_aside[u] = hn::Add(rest_aside[u], rest[u]);
+      rest[u] = zero;
+      if (kMoment) {
+        moment_aside[u] = hn::Add(moment_aside[u], moment[u]);
+        moment[u] = zero;
+      }
+      if (kSquare) {
+        square_aside[u] = hn::Add(square_aside[u], square[u]);
+        square[u] = zero;
+      }
     }
+  };
+  constexpr int64_t kRun = 16;
+  for (int64_t begin = 0; begin < full; begin += kRun * kBlock) {
+    const int64_t end = begin + kRun * kBlock < full ? begin + kRun * kBlock : full;
+    for (int64_t j = begin; j < end; j += kBlock) {
+      if (j == skip_block) continue;
+      for (int u = 0; u < kUnroll; ++u) {
+        if (next != nullptr) hwy::Prefetch(next + (j + u * kLanes) * static_cast<int64_t>(sizeof(float)));
+        add(Load(tile.y + j + u * kLanes), u);
+      }
+    }
+    put_aside();
   }
   // The target's block and the last, partial one, from a copy with -inf in the columns left out.
   const auto add_copy = [&](int64_t j) HWY_ATTR {
@@ -185,12 +209,13 @@ HWY_INLINE ExpSums SumExponentials(const Tile& tile, int64_t skip, const Exponen
   };
   if (skip_block >= 0 && skip_block < full) add_copy(skip_block);
   if (full < tile.count) add_copy(full);
+  put_aside();
 
   const float ln2 = 0.693147181f;
   const float c = exp2f(-exponent.delta);
-  const float sum = SumOf(rest);
-  return {c * sum, kMoment ? c * ln2 * fmaf(-exponent.delta, sum, SumOf(moment)) : 0,
-          kSquare ? c * c * SumOf(square) : 0};
+  const float sum = SumOf(rest_aside);
+  return {c * sum, kMoment ? c * ln2 * fmaf(-exponent.delta, sum, SumOf(moment_aside)) : 0,
+          kSquare ? c * c * SumOf(square_aside) : 0};
 }
 
 // Counts the finite columns, sums them, finds the two largest. The sum is taken twice, the second
