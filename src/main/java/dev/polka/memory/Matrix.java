@@ -409,6 +409,14 @@ public final class Matrix implements AutoCloseable {
     return base + (layout.rowOffset(row) + Objects.checkIndex(col, layout.cols())) * dtype.bytes();
   }
 
+  /**
+   * Tells the {@link Owner} of the memory, if it has one, that the memory was written by something
+   * other than its library. Operations do this for what they write.
+   */
+  public void written() {
+    region.written();
+  }
+
   /** Frees the memory if Polka allocated it; the view refuses to be used from then on. */
   @Override
   public void close() {

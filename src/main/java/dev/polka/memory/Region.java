@@ -65,10 +65,27 @@ final class Region {
   }
 
   long address() {
-    if (closed || owner instanceof Region whole && whole.closed) {
+    requireUsable();
+    return address;
+  }
+
+  private void requireUsable() {
+    if (owner instanceof Region whole) {
+      whole.requireUsable();
+    }
+    if (closed) {
       throw new IllegalStateException(name + ": used after close()");
     }
-    return address;
+    if (owner instanceof Owner library && !library.isAlive()) {
+      throw new IllegalStateException(name + ": used after its " + owner + " was closed");
+    }
+  }
+
+  /** Tells the library that the memory belongs to that it was written from outside. */
+  void written() {
+    if (owner() instanceof Owner library) {
+      library.written();
+    }
   }
 
   long bytes() {

@@ -97,6 +97,14 @@ public abstract sealed class Values implements AutoCloseable
     return region.owner();
   }
 
+  /**
+   * Tells the {@link Owner} of the memory, if it has one, that the memory was written by something
+   * other than its library. Operations do this for what they write.
+   */
+  public final void written() {
+    region.written();
+  }
+
   /** Frees the memory if Polka allocated it; the view refuses to be used from then on. */
   @Override
   public final void close() {

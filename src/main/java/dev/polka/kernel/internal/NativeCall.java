@@ -202,6 +202,19 @@ public final class NativeCall {
     buffer.putLong(EXEC + ExecStruct.WORKSPACE_BYTES, needed);
   }
 
+  /** After a call that went well: tells the owners of what was written. */
+  public void completed() {
+    for (int i = 0; i < count; i++) {
+      if (written[i]) {
+        if (views[i] instanceof Matrix matrix) {
+          matrix.written();
+        } else {
+          ((Values) views[i]).written();
+        }
+      }
+    }
+  }
+
   /** The SIMD target that the kernel reported, after the call. */
   public int ranTarget() {
     return buffer.getInt(EXEC + ExecStruct.RAN_TARGET);

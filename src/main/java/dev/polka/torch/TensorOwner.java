@@ -1,0 +1,31 @@
+package dev.polka.torch;
+
+import dev.polka.memory.Owner;
+import java.util.Arrays;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorImpl;
+
+/** A libtorch tensor as the owner of a view's memory. */
+record TensorOwner(Tensor tensor) implements Owner {
+
+  @Override
+  public boolean isAlive() {
+    return !tensor.isNull();
+  }
+
+  /**
+   * libtorch compares a saved tensor's version with the one it had when it was saved, and refuses a
+   * backward pass over a changed one.
+   */
+  @Override
+  public void written() {
+    try (TensorImpl impl = tensor.unsafeGetTensorImpl()) {
+      impl.bump_version();
+    }
+  }
+
+  @Override
+  public String toString() {
+    return tensor.isNull() ? "tensor" : "tensor " + Arrays.toString(tensor.shape());
+  }
+}
