@@ -11,6 +11,9 @@ namespace {
 
 thread_local char last_error[512] = "";
 
+// Elements from the first of a matrix to its last: their bytes must be addressable.
+constexpr int64_t kMostElements = INT64_C(1) << 60;
+
 // First byte and one past the last byte that the view touches.
 struct Extent {
   uint64_t begin, end;
@@ -97,8 +100,8 @@ polka_status CheckMatrix(const polka_matrix& m, const char* name) {
   if (m.rows < 0) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: rows is %lld", name, static_cast<long long>(m.rows));
   }
-  if (m.cols < 1) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: cols is %lld, at least 1 is needed", name, static_cast<long long>(m.cols));
+  if (m.cols < 1 || m.cols > kMostElements) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: cols is %lld, outside [1, 2^60]", name, static_cast<long long>(m.cols));
   }
   if (m.outer_rows < 1 || m.rows % m.outer_rows != 0) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: %lld rows do not split into outer_rows %lld", name,
@@ -110,10 +113,9 @@ polka_status CheckMatrix(const polka_matrix& m, const char* name) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: row_stride %lld is less than cols %lld", name,
                 static_cast<long long>(m.row_stride), static_cast<long long>(m.cols));
   }
-  // The far corner must be addressable: |extent| < 2^62 elements.
-  __int128 last = static_cast<__int128>(m.outer_rows - 1) * m.outer_stride +
-                  static_cast<__int128>(inner - 1) * m.row_stride + m.cols;
-  if (last > (static_cast<__int128>(1) << 60)) {
+  const __int128 last = static_cast<__int128>(m.outer_rows - 1) * m.outer_stride +
+                        static_cast<__int128>(inner - 1) * m.row_stride + m.cols;
+  if (last > kMostElements) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: strides reach beyond the address space", name);
   }
   // Blocks lie one after another, or interleave row by row; rows that share memory could not be written.

@@ -57,8 +57,9 @@ TEST_F(StatusTest, AMatrixNamesTheFieldThatCannotBe) {
   };
   const Case cases[] = {
       {&polka_matrix::rows, -1, "logits: rows is -1"},
-      {&polka_matrix::cols, 0, "logits: cols is 0, at least 1 is needed"},
-      {&polka_matrix::cols, -3, "logits: cols is -3, at least 1 is needed"},
+      {&polka_matrix::cols, 0, "logits: cols is 0, outside [1, 2^60]"},
+      {&polka_matrix::cols, -3, "logits: cols is -3, outside [1, 2^60]"},
+      {&polka_matrix::cols, INT64_MAX, "logits: cols is 9223372036854775807, outside [1, 2^60]"},
       {&polka_matrix::outer_rows, 0, "logits: 6 rows do not split into outer_rows 0"},
       {&polka_matrix::outer_rows, 4, "logits: 6 rows do not split into outer_rows 4"},
       {&polka_matrix::row_stride, 7, "logits: row_stride 7 is less than cols 8"},
@@ -107,7 +108,7 @@ TEST_F(StatusTest, AGradientIsInPlaceOrApart) {
   EXPECT_EQ(CheckGradient(matrix, gradient, 1, "d_logits"), POLKA_OK);
   gradient.data -= sizeof(float);
   ExpectFailure(CheckGradient(matrix, gradient, 1, "d_logits"), POLKA_INVALID_ARGUMENT,
-                "d_logits: overlaps the logits without being equal to them");
+                "d_logits: overlaps the logits without being the same matrix");
   gradient = matrix;
   gradient.row_stride = 9;
   ExpectFailure(CheckGradient(matrix, gradient, 1, "d_logits"), POLKA_INVALID_ARGUMENT,

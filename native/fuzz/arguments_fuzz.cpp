@@ -1,0 +1,273 @@
+// Calls every function of polka.h with random and hostile arguments. A call must come back with a
+// known status; a refused one must have a text and must have written nothing. Crashes, overruns and
+// undefined behaviour are for the sanitizers to see: build with -DPOLKA_FUZZ=ON -DPOLKA_SANITIZE=ON.
+//
+//   polka_fuzz --list
+//   polka_fuzz OPERATION CALLS SEED     the same seed makes the same calls
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random_arguments.h"
+
+namespace polka::fuzz {
+namespace {
+
+[[noreturn]] void Broken(const char* what, polka_status status) {
+  fprintf(stderr, "broken: %s (status %d, last error: %s)\n", what, status, polka_last_error());
+  exit(1);
+}
+
+// What every call has to hold. Returns the status.
+polka_status Checked(polka_status status, const Arguments& a) {
+  if (status < POLKA_OK || status > POLKA_WORKSPACE) Broken("a status that is not in polka.h", status);
+  if (status != POLKA_OK && polka_last_error()[0] == 0) Broken("a failure without a text", status);
+  if (status != POLKA_OK && !a.memory.OutputsUntouched()) Broken("a refused call wrote to an output", status);
+  if (!a.hostile && status != POLKA_OK && status != POLKA_UNAVAILABLE) Broken("a well-meant call was refused", status);
+  return status;
+}
+
+template <class Args>
+void AskWorkspace(polka_status (*function)(Args*), Args* args, Arguments& a) {
+  polka_exec& exec = args->exec;
+  if (Checked(function(args), a) != POLKA_OK) exec.workspace_needed = 0;
+  if (exec.workspace_needed < 0 || exec.workspace_needed > (1 << 26)) {
+    Broken("a workspace beyond all measure", POLKA_OK);
+  }
+  a.Workspace(&exec);
+}
+
+polka_matrix MaybeGradient(Arguments& a, const polka_matrix& logits) {
+  if (a.random.OneIn(4)) return logits;  // in place
+  return a.Matrix(true, a.random.OneIn(2) ? POLKA_F32 : logits.dtype);
+}
+
+polka_status LogProbForward(Arguments& a) {
+  polka_log_prob_forward_args args = {};
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.logits = a.Matrix();
+  args.targets = a.Targets();
+  args.softmax = a.Softmax();
+  for (uint64_t* output : {&args.log_prob, &args.max, &args.log_sum, &args.lse, &args.entropy, &args.sum_p2,
+                           &args.mean_logit, &args.self_certainty, &args.finite_columns, &args.top1, &args.top2}) {
+    *output = a.RowOutput();
+  }
+  if (a.random.OneIn(3)) args.second_log_prob = a.memory.Output(a.rows * 4);
+  args.second_temperature = a.Field(0.9f, {0.0f, -1.0f});
+  AskWorkspace(polka_log_prob_forward_workspace, &args, a);
+  return polka_log_prob_forward(a.Field(&args, {nullptr}));
+}
+
+polka_status LogProbBackward(Arguments& a) {
+  polka_log_prob_backward_args args = {};
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.logits = a.Matrix();
+  args.targets = a.Targets();
+  args.softmax = a.Softmax();
+  args.max = a.RowFloats();
+  args.log_sum = a.RowFloats();
+  args.entropy = a.RowFloats();
+  args.finite_columns = a.RowFloats();
+  args.d_log_prob = a.MaybeRowFloats();
+  args.d_entropy = a.MaybeRowFloats();
+  args.d_self_certainty = a.MaybeRowFloats();
+  args.d_logits = MaybeGradient(a, args.logits);
+  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
+  return polka_log_prob_backward(a.Field(&args, {nullptr}));
+}
+
+polka_status TokenKl(Arguments& a) {
+  polka_token_kl_args args = {};
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.count = a.Field(a.rows, {INT64_C(-1), INT64_MIN});
+  args.log_prob = a.RowFloats();
+  args.ref_log_prob = a.RowFloats();
+  args.old_log_prob = a.MaybeRowFloats();
+  args.mask = a.Mask();
+  args.upstream = a.MaybeRowFloats();
+  args.kl = a.RowOutput();
+  args.d_log_prob = a.RowOutput();
+  args.estimator = a.Field(static_cast<int32_t>(1 + a.random.Below(4)), {0, -1, 5, INT32_MAX});
+  args.gradient_mode = a.Field(static_cast<int32_t>(a.random.Below(4)), {-1, 4, INT32_MIN});
+  args.max_log_ratio = a.Field(20.0f, {0.0f, -1.0f});
+  args.k3_max = a.Field(10.0f, {0.0f, -1.0f});
+  return polka_token_kl(a.Field(&args, {nullptr}));
+}
+
+polka_status Divergence(Arguments& a) {
+  polka_divergence_args args = {};
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.student = a.Matrix();
+  args.teacher = a.Matrix();
+  args.student_softmax = a.Softmax();
+  args.teacher_softmax = a.Softmax();
+  args.teacher_softmax.valid_vocab = a.Field(args.student_softmax.valid_vocab, {INT64_C(0), INT64_C(1)});
+  args.mask = a.Mask();
+  args.row_weight = a.MaybeRowFloats();
+  for (uint64_t* output : {&args.value, &args.student_entropy, &args.student_lse, &args.teacher_lse}) {
+    *output = a.RowOutput();
+  }
+  args.loss = a.memory.MaybeOutput(8);
+  if (!a.random.OneIn(3)) args.d_student = MaybeGradient(a, args.student);
+  args.divisor = a.Field(3.0, {0.0, -1.0});
+  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
+  args.beta = a.Field(0.5f, {0.0f, 1.0f, -1.0f});
+  args.kind = a.Field(static_cast<int32_t>(a.random.Below(3)), {-1, 3, 99});
+  AskWorkspace(polka_divergence_workspace, &args, a);
+  return polka_divergence(a.Field(&args, {nullptr}));
+}
+
+polka_status GroupAdvantage(Arguments& a) {
+  polka_group_advantage_args args = {};
+  const int64_t groups = a.random.Below(5);
+  const int64_t count = groups == 0 ? 0 : a.rows;
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.count = a.Field(count, {INT64_C(-1), INT64_MIN, count + 1});
+  args.groups = a.Field(groups, {INT64_C(-1), INT64_MIN});
+  args.reward_dtype = a.random.OneIn(2) ? POLKA_F32 : POLKA_F64;
+  args.advantage_dtype = a.random.OneIn(2) ? POLKA_F32 : POLKA_F64;
+  args.rewards = a.memory.Input((count + 1) * 8);
+  for (int64_t i = 0; i <= count; ++i) {
+    const double reward = static_cast<double>(a.random.Below(4));
+    if (args.reward_dtype == POLKA_F64) {
+      reinterpret_cast<double*>(args.rewards)[i] = a.Field(reward, {1e300, -1e-300});
+    } else {
+      reinterpret_cast<float*>(args.rewards)[i] = a.Field(static_cast<float>(reward), {a.random.Value()});
+    }
+  }
+  args.group_offsets = a.memory.Offsets(groups, count);
+  if (groups > 0) reinterpret_cast<int64_t*>(args.group_offsets)[a.random.Below(groups + 1)] += a.Field(0, {1, -1, -9});
+  args.advantages = a.memory.Output((count + 1) * 8);
+  args.mean = a.memory.MaybeOutput(groups * 8);
+  args.std = a.memory.MaybeOutput(groups * 8);
+  args.finite_count = a.memory.MaybeOutput(groups * 8);
+  args.zero_variance = a.memory.MaybeOutput(groups);
+  args.epsilon = a.Field(1e-6, {-1.0, 0.0});
+  args.reward_dtype = a.Field(args.reward_dtype, {-1, POLKA_I64, 99});
+  args.advantage_dtype = a.Field(args.advantage_dtype, {-1, POLKA_BF16, 99});
+  args.baseline = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  args.scale = a.Field(static_cast<int32_t>(a.random.Below(3)), {-1, 3});
+  args.epsilon_placement = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  args.singleton = a.Field(static_cast<int32_t>(a.random.Below(2)), {POLKA_SINGLETON_ERROR, -1, 3});
+  return polka_group_advantage(a.Field(&args, {nullptr}));
+}
+
+polka_policy_objective Objective(Arguments& a) {
+  polka_policy_objective o = {};
+  o.kl_coefficient = a.Field(0.1, {-1.0, 0.0});
+  o.entropy_coefficient = a.Field(a.random.Pick({0.0, 0.01}), {-1.0});
+  o.clip_low = a.Field(0.2f, {-1.0f, 2.0f});
+  o.clip_high = a.Field(0.28f, {-1.0f});
+  o.dual_clip = a.Field(a.random.Pick({0.0f, 3.0f}), {-1.0f, 0.5f});
+  o.ratio_max = a.Field(a.random.Pick({0.0f, 5.0f}), {-1.0f, 1.0f});
+  o.max_log_ratio = a.Field(20.0f, {0.0f, -1.0f});
+  o.sequence_max_log_ratio = a.Field(20.0f, {-1.0f});
+  o.k3_max = a.Field(10.0f, {-1.0f});
+  o.ratio_level = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  o.sequence_gradient = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  o.kl_estimator = a.Field(static_cast<int32_t>(a.random.Below(5)), {-1, 5});
+  o.kl_gradient_mode = a.Field(static_cast<int32_t>(a.random.Below(4)), {-1, 4});
+  o.skip_non_finite = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  return o;
+}
+
+// Everything that the two policy_loss functions share.
+polka_policy_loss_args PolicyLossArgs(Arguments& a) {
+  polka_policy_loss_args args = {};
+  const int64_t sequences = a.rows == 0 ? 0 : 1 + a.random.Below(4);
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.logits = a.Matrix();
+  args.targets = a.Targets();
+  args.softmax = a.Softmax();
+  args.batch.sequences = a.Field(sequences, {INT64_C(-1), INT64_MIN});
+  args.batch.offsets = a.memory.Offsets(sequences, a.rows);
+  reinterpret_cast<int64_t*>(args.batch.offsets)[a.random.Below(sequences + 1)] += a.Field(0, {1, -1, -9});
+  args.batch.old_log_prob = a.MaybeRowFloats();
+  args.batch.ref_log_prob = a.RowFloats();
+  args.batch.weights = a.MaybeRowFloats();
+  args.batch.advantage_per_sequence = static_cast<int32_t>(a.random.Below(2));
+  args.batch.advantages = a.memory.Floats(args.batch.advantage_per_sequence ? sequences : a.rows);
+  args.batch.advantages = a.Field(args.batch.advantages, {UINT64_C(0)});
+  args.objective = Objective(a);
+  args.normalizer = a.Normalizer(sequences);
+  args.entropy_normalizer = a.Normalizer(sequences);
+  args.metrics = a.Field(a.memory.Output(sizeof(polka_policy_loss_metrics)), {UINT64_C(0)});
+  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
+  return args;
+}
+
+polka_status PolicyLoss(Arguments& a) {
+  polka_policy_loss_args args = PolicyLossArgs(a);
+  args.log_prob = a.RowOutput();
+  args.entropy = a.RowOutput();
+  if (!a.random.OneIn(3)) args.d_logits = MaybeGradient(a, args.logits);
+  AskWorkspace(polka_policy_loss_workspace, &args, a);
+  return polka_policy_loss(a.Field(&args, {nullptr}));
+}
+
+polka_status PolicyLossFromLogProb(Arguments& a) {
+  polka_policy_loss_args args = PolicyLossArgs(a);
+  args.log_prob = a.RowFloats();
+  args.entropy = a.RowFloats();
+  args.d_log_prob = a.RowOutput();
+  args.d_entropy = a.RowOutput();
+  AskWorkspace(polka_policy_loss_from_log_prob_workspace, &args, a);
+  return polka_policy_loss_from_log_prob(a.Field(&args, {nullptr}));
+}
+
+struct Operation {
+  const char* name;
+  polka_status (*call)(Arguments&);
+};
+
+constexpr Operation kOperations[] = {
+    {"log_prob_forward", LogProbForward},
+    {"log_prob_backward", LogProbBackward},
+    {"token_kl", TokenKl},
+    {"divergence", Divergence},
+    {"group_advantage", GroupAdvantage},
+    {"policy_loss", PolicyLoss},
+    {"policy_loss_from_log_prob", PolicyLossFromLogProb},
+};
+
+int Run(const Operation& operation, int64_t calls, uint64_t seed) {
+  int64_t served[POLKA_WORKSPACE + 1] = {};
+  for (int64_t i = 0; i < calls; ++i) {
+    Random random(seed * 1000003 + static_cast<uint64_t>(i));
+    Memory memory(random);
+    Arguments a(random, memory);
+    served[Checked(operation.call(a), a)]++;
+  }
+  printf("%s: %lld calls, seed %llu: %lld served, %lld invalid, %lld out of range, %lld unavailable, %lld workspace\n",
+         operation.name, static_cast<long long>(calls), static_cast<unsigned long long>(seed),
+         static_cast<long long>(served[POLKA_OK]), static_cast<long long>(served[POLKA_INVALID_ARGUMENT]),
+         static_cast<long long>(served[POLKA_OUT_OF_RANGE]), static_cast<long long>(served[POLKA_UNAVAILABLE]),
+         static_cast<long long>(served[POLKA_WORKSPACE]));
+  return 0;
+}
+
+}  // namespace
+}  // namespace polka::fuzz
+
+int main(int argc, char** argv) {
+  using polka::fuzz::kOperations;
+  if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+    for (const auto& operation : kOperations) puts(operation.name);
+    return 0;
+  }
+  if (argc == 4) {
+    for (const auto& operation : kOperations) {
+      if (strcmp(operation.name, argv[1]) == 0) {
+        return polka::fuzz::Run(operation, atoll(argv[2]), static_cast<uint64_t>(atoll(argv[3])));
+      }
+    }
+  }
+  fprintf(stderr, "use: polka_fuzz --list | polka_fuzz OPERATION CALLS SEED\n");
+  return 2;
+}
