@@ -305,7 +305,9 @@ polka_status polka_group_advantage(polka_group_advantage_args* args);
  *   l = max(-A r', -A clip(r, 1 - clip_low, 1 + clip_high)), r' = min(r, ratio_max)
  *   where A < 0 and dual_clip > 0: l = min(l, -A dual_clip)
  *   loss = sum_t n_t (w_t l_t + kl_coefficient kl_t) - sum_t e_t entropy_coefficient H_t
- * n_t and e_t by the two normalizers. */
+ * n_t and e_t by the two normalizers. A clipped or clamped value is a constant, its gradient exactly
+ * 0; at a tie the first argument of max and min decides, so that at a bound the gradient still flows.
+ * An advantage of 0 gives 0 even where the ratio overflows. */
 typedef struct polka_policy_objective {
   double kl_coefficient;
   double entropy_coefficient;
@@ -320,7 +322,9 @@ typedef struct polka_policy_objective {
   int32_t sequence_gradient;
   int32_t kl_estimator;
   int32_t kl_gradient_mode;
-  int32_t skip_non_finite; /* 1: a row with a non-finite log-prob or advantage is masked; 0: the loss is NaN */
+  /* 1: a non-finite row is masked; 0: it and the loss are NaN. Non-finite is a row whose log-prob or
+   * advantage is not finite, or that reads a NaN as old or reference log-prob or as weight. */
+  int32_t skip_non_finite;
 } polka_policy_objective;
 
 typedef struct polka_token_batch {
@@ -347,15 +351,15 @@ typedef struct polka_policy_loss_metrics {
   double dual_clipped_sum;   /* tokens with A < 0 held by dual_clip (verl pg_clipfrac_lower) */
   double clip_low_sum;       /* tokens with r < 1 - clip_low and A < 0 (TRL clip_ratio/low) */
   double clip_high_sum;      /* tokens with r > 1 + clip_high and A > 0 (TRL clip_ratio/high) */
-  double clip_low_sequences; /* the same two over sequences; sequence ratio only, else 0 */
+  double clip_low_sequences; /* sequences with such a token; sequence ratio only, else 0 */
   double clip_high_sequences;
-  double approx_kl_sum; /* sum of old - log_prob, clamped as in the ratio (verl ppo_kl) */
+  double approx_kl_sum; /* sum of old - log_prob, clamped for a token ratio (verl ppo_kl) */
   double kl_sum;        /* sum of the KL estimate to the reference */
   double entropy_sum;
   double ratio_sum;
   double ratio_min;            /* +inf when no token counts */
   double ratio_max;            /* -inf when no token counts */
-  double non_finite_rows;      /* unmasked rows with a non-finite log-prob or advantage */
+  double non_finite_rows;      /* unmasked rows that are non-finite, see skip_non_finite */
   double first_non_finite_row; /* the lowest of them, or -1 */
 } polka_policy_loss_metrics;
 
@@ -369,13 +373,15 @@ typedef struct polka_policy_loss_args {
   polka_policy_objective objective;
   polka_normalizer normalizer;
   polka_normalizer entropy_normalizer;
-  uint64_t log_prob;     /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
-  uint64_t entropy;      /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
-  uint64_t d_log_prob;   /* out of ..._from_log_prob, [rows] f32 */
-  uint64_t d_entropy;    /* out of ..._from_log_prob, [rows] f32, or 0 */
+  uint64_t log_prob; /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
+  uint64_t entropy;  /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
+  /* Out of ..._from_log_prob, [rows] f32, each may be 0: gradient_scale times d loss / d log_prob and
+   * d loss / d entropy. */
+  uint64_t d_log_prob;
+  uint64_t d_entropy;
   uint64_t metrics;      /* out: one polka_policy_loss_metrics */
   polka_matrix d_logits; /* polka_policy_loss only; data 0: loss and metrics without gradient */
-  float gradient_scale;
+  float gradient_scale;  /* 0 = not set, taken as 1 */
   int32_t reserved;
 } polka_policy_loss_args;
 

@@ -1,0 +1,89 @@
+// Compiles the formulas of native/math for the GPU, every one of them:
+//   nvcc -std=c++20 -arch=sm_90 -fmad=false -Werror all-warnings
+//     -Inative/include -Inative/math -c native/test/math_nvcc.cu -o /dev/null
+// Nothing here is meant to run; until the CUDA kernels exist this keeps the formulas fit for them.
+#include <math.h>
+#include <stdint.h>
+
+#include "polka.h"
+
+namespace polka::cuda {
+namespace {
+
+#include "number.inl"
+#include "softmax.inl"
+#include "divergence.inl"
+#include "token_kl.inl"
+#include "policy_loss.inl"
+#include "group_advantage.inl"
+
+}  // namespace
+
+__global__ void Softmax(const float* in, float* out) {
+  SoftmaxStats stats = Merge(EmptyStats(), SoftmaxStats{in[0], in[1], in[2], in[3], in[4]}, in[5], in[6]);
+  const SoftmaxShape shape = Merge(EmptyShape(), SoftmaxShape{in[0], in[1], in[2], in[3], in[4]});
+  const float log_sum = LogSum(stats.rest, in[7], in[8] > 0);
+  const float log_prob = LogProbability(in[9], stats.max, log_sum, in[10]);
+  const SoftmaxGradient g = GradientCoefficients(in[11], in[12], in[13], in[14], shape.finite, in[15], in[16]);
+  out[0] = log_prob + shape.finite_sum + shape.top1 + shape.top2;
+  out[1] = GradientElement(in[17], in[18], g.constant, g.slope) + g.uniform;
+  out[2] = TargetGradient(log_prob, in[11], in[12], in[13], in[14], shape.finite, in[16]);
+}
+
+__global__ void Divergences(float p, float q, float lp, float lq, float beta, float kl, float* out) {
+  const float zero = 0, rest = 1 - beta;
+  const MixtureRatio<float> ratio = LogRatioToMixture(lp, lq, beta, rest, zero);
+  out[0] = ForwardKlTerm(p, q, lp, lq, zero);
+  out[1] = ForwardKlGradient(p, q);
+  out[2] = ReverseKlTerm(p, q, lp, lq, zero);
+  out[3] = ReverseKlGradient(p, lp, lq, kl, zero);
+  out[4] = JsdTerm(p, q, ratio, beta, rest, zero);
+  out[5] = JsdStudentTerm(p, ratio, zero);
+  out[6] = JsdGradient(p, ratio, kl, rest, zero);
+}
+
+__global__ void TokenKls(polka_token_kl_args args) {
+  const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (i >= args.count) return;
+  const auto at = [i](uint64_t address) { return reinterpret_cast<const float*>(address)[i]; };
+  const Differentiable<float> k = TokenKl(args.estimator, args.gradient_mode, at(args.log_prob), at(args.ref_log_prob),
+                                          at(args.old_log_prob), args.max_log_ratio, args.k3_max);
+  reinterpret_cast<float*>(args.kl)[i] = k.value;
+  reinterpret_cast<float*>(args.d_log_prob)[i] = k.derivative;
+}
+
+__global__ void PolicyTokens(polka_policy_objective o, const float* in, polka_policy_loss_metrics* metrics,
+                             double* out) {
+  const Ratio<float> token = TokenRatio(FiniteOrNan(in[0]), in[1], o.max_log_ratio);
+  const Ratio<float> sequence = SequenceRatio(in[2], o.sequence_max_log_ratio);
+  const TokenTerms<float> terms = {
+      ClippedTerm(o, o.ratio_level == POLKA_RATIO_TOKEN ? token : sequence, in[3]),
+      TokenKl(o.kl_estimator, o.kl_gradient_mode, in[0], in[4], in[1], o.max_log_ratio, o.k3_max),
+      in[5],
+      in[6],
+      token.value,
+      Clamp(in[1] - in[0], o.max_log_ratio)};
+  const TokenWeights weights = {TokenWeight(out[0], 3), TokenWeight(out[1], 1)};
+  polka_policy_loss_metrics m = EmptyMetrics();
+  if (!IsFinite(in[3]) || IsNan(in[1])) AddNonFinite(m, 0);
+  AddToken(m, terms, weights);
+  MergeMetrics(*metrics, m);
+  metrics->loss = TotalLoss(o, *metrics);
+  out[2] = PolicyGradient(terms, weights) + KlGradient(o, terms, weights);
+  out[3] = EntropyGradient(o, weights);
+}
+
+template <class Reward>
+__device__ void Advantages(const polka_group_advantage_args& args, const Reward* rewards) {
+  const GroupStatistics group = DescribeGroup(rewards, args.count, args.scale == POLKA_SCALE_STD_BIASED);
+  reinterpret_cast<double*>(args.advantages)[0] =
+      Advantage(static_cast<double>(rewards[0]), group, args.baseline, args.scale, args.epsilon_placement,
+                args.singleton, args.epsilon);
+}
+
+__global__ void GroupAdvantages(polka_group_advantage_args args) {
+  Advantages(args, reinterpret_cast<const float*>(args.rewards));
+  Advantages(args, reinterpret_cast<const double*>(args.rewards));
+}
+
+}  // namespace polka::cuda
