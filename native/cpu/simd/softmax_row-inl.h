@@ -371,7 +371,8 @@ HWY_INLINE void GradientTile(const SoftmaxRow& row, int64_t index, const Softmax
   const int64_t t = TargetInTile(row, tile.begin, tile.count);
   const float y = row.target >= 0 ? TargetLogit(row) : 0;
   // The log-prob of a target at -inf is -inf whatever the other logits are: no gradient from it.
-  const float d_log_prob = row.target >= 0 && y == -INFINITY ? 0 : up.d_log_prob;
+  const bool unreachable = row.target >= 0 && y == -INFINITY;
+  const float d_log_prob = unreachable && !isnan(up.d_log_prob) ? 0 : up.d_log_prob;
   const float scale = up.scale / row.temperature;
   const float bias = fmaf(exponent.delta, 0.693147181f, up.log_sum);
   const SoftmaxGradient g =
