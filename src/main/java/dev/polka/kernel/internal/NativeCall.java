@@ -101,6 +101,15 @@ public final class NativeCall {
     }
   }
 
+  /** Registers what the call reads the first {@code size} elements of. */
+  public void inAtLeast(String name, Values view, long size, int at) {
+    if (view.size() < size) {
+      throw new IllegalArgumentException(
+          name + ": has " + view.size() + " elements, at least " + size + " are needed");
+    }
+    in(name, view, view.size(), at);
+  }
+
   /** Registers what the call writes, and writes its address into the struct; 0 if it is absent. */
   public void out(String name, Values view, long size, int at) {
     if (view != null) {

@@ -1,0 +1,84 @@
+package dev.polka.kernel;
+
+import dev.polka.memory.Longs;
+import java.util.Objects;
+
+/**
+ * How rewards fall into groups: all samples of one prompt, one after the other. Groups may be
+ * ragged.
+ *
+ * <p>Immutable and thread-safe, apart from the memory that {@link #ofOffsets} views.
+ */
+public final class Groups {
+  private final long size; // 0: ragged
+  private volatile Longs offsets; // of at least as many groups as were ever asked for
+
+  private Groups(long size, Longs offsets) {
+    this.size = size;
+    this.offsets = offsets;
+  }
+
+  /**
+   * Groups of equal size.
+   *
+   * @param size rewards per group, at least 1
+   * @return the groups; their number follows from the rewards
+   * @throws IllegalArgumentException if {@code size} is less than 1
+   */
+  public static Groups ofSize(long size) {
+    if (size < 1) {
+      throw new IllegalArgumentException("groups: size is " + size + ", not at least 1");
+    }
+    return new Groups(size, Longs.copyOf(0));
+  }
+
+  /**
+   * Groups of any sizes. The contents are checked by each call.
+   *
+   * @param offsets {@code [groups + 1]} where each group starts, from 0, and the number of rewards
+   * @return the groups
+   * @throws IllegalArgumentException if there is not even one offset
+   */
+  public static Groups ofOffsets(Longs offsets) {
+    Objects.requireNonNull(offsets, "offsets");
+    if (offsets.size() < 1) {
+      throw new IllegalArgumentException(
+          "groups: no offsets; even no groups need the one offset 0");
+    }
+    return new Groups(0, offsets);
+  }
+
+  /**
+   * The number of groups that so many rewards form.
+   *
+   * @param rewards the number of rewards
+   * @return the number of groups
+   * @throws IllegalArgumentException if groups of equal size do not divide the rewards
+   */
+  public long count(long rewards) {
+    if (size == 0) {
+      return offsets.size() - 1;
+    }
+    if (rewards % size != 0) {
+      throw new IllegalArgumentException(
+          "groups: " + rewards + " rewards do not divide into groups of " + size);
+    }
+    return rewards / size;
+  }
+
+  /** The offsets, of {@code count} groups or more: those of equal groups are a prefix of any. */
+  Longs offsets(long count) {
+    Longs known = offsets;
+    if (size == 0 || known.size() > count) {
+      return known;
+    }
+    long[] starts = new long[Math.toIntExact(count + 1)];
+    for (int g = 0; g <= count; g++) {
+      starts[g] = Math.multiplyExact(g, size);
+    }
+    // Two threads may both get here; either result serves, the other is freed as garbage.
+    known = Longs.copyOf(starts);
+    offsets = known;
+    return known;
+  }
+}

@@ -1,0 +1,15 @@
+package dev.polka.kernel;
+
+/** What a group with a single finite reward gets, which has neither spread nor a peer. */
+public enum Singleton {
+  /** Advantage 0: nothing can be learned from it (TRL, verl's vectorised RLOO). The default. */
+  ZERO,
+  /** Mean 0 and standard deviation 1, then the same formula: the raw reward (verl GRPO). */
+  RAW,
+  /** The call throws {@link IndexOutOfBoundsException} naming the group. */
+  ERROR;
+
+  int code() {
+    return ordinal();
+  }
+}
