@@ -58,7 +58,12 @@ HWY_INLINE void Block(const polka_token_kl_args& a, const Tokens& t) {
   const V old = t.old_log_prob == nullptr ? log_prob : Load(t.old_log_prob);
   Differentiable<V> k = TokenKl(a.estimator, a.gradient_mode, log_prob, Load(t.ref_log_prob), old,
                                 hn::Set(kF32, a.max_log_ratio), hn::Set(kF32, a.k3_max));
-  if (t.upstream != nullptr) k.derivative = hn::Mul(k.derivative, Load(t.upstream));
+  if (t.upstream != nullptr) {
+    // No upstream gradient, no gradient: 0 times a k3 that overflowed is 0.
+    const V upstream = Load(t.upstream);
+    const auto none = hn::Eq(upstream, hn::Zero(kF32));
+    k.derivative = hn::IfThenZeroElse(none, hn::Mul(k.derivative, upstream));
+  }
   if (t.mask != nullptr) {
     const auto counted = Counted(t.mask);
     k = {hn::IfThenElseZero(counted, k.value), hn::IfThenElseZero(counted, k.derivative)};

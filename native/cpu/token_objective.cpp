@@ -196,7 +196,8 @@ SequenceCounts RunSequences(const Batch& b, int32_t threads) {
     __atomic_fetch_add(&total.clip_low, counts.clip_low, __ATOMIC_RELAXED);
     __atomic_fetch_add(&total.clip_high, counts.clip_high, __ATOMIC_RELAXED);
   };
-  ParallelFor(threads, b.a.batch.sequences, kSequencesPerChunk, body);
+  // Looking for a first token is not worth a second thread.
+  ParallelFor(b.by_sequence ? threads : 1, b.a.batch.sequences, kSequencesPerChunk, body);
   return total;
 }
 

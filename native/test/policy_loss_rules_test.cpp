@@ -115,6 +115,17 @@ TEST(PolicyLossRulesTest, ANonFiniteRowMakesItselfAndTheLossNan) {
   }
 }
 
+TEST(PolicyLossRulesTest, TheFirstNonFiniteRowIsTheLowestOfAllBlocks) {
+  PolicyBatch b = RandomBatch(12, 300, 10);
+  b.mask = {};
+  ASSERT_GT(b.Rows(), 2500);
+  for (size_t row : {2400, 1300, 700}) {
+    b.log_prob[row] = NAN;
+    const polka_policy_loss_metrics m = Compute(b).metrics;
+    EXPECT_EQ(m.first_non_finite_row, row);
+  }
+}
+
 TEST(PolicyLossRulesTest, ASkippedNonFiniteRowIsAMaskedRow) {
   for (const polka_policy_objective& o : Objectives()) {
     for (auto field : {&PolicyBatch::log_prob, &PolicyBatch::advantages, &PolicyBatch::old, &PolicyBatch::ref,
@@ -193,6 +204,15 @@ TEST(PolicyLossRulesTest, AKlWithoutACoefficientIsAMetricAndNoMore) {
   EXPECT_EQ(result.metrics.kl_sum, INFINITY);
   EXPECT_EQ(result.metrics.loss, -1);
   EXPECT_EQ(result.d_log_prob[0], -1);
+}
+
+TEST(PolicyLossRulesTest, AnEntropyWithoutACoefficientIsAMetricAndNoMore) {
+  PolicyBatch b = OneToken(-1, -1, 1);
+  b.entropy = {NAN};
+  const PolicyResult result = Compute(b);
+  EXPECT_TRUE(isnan(result.metrics.entropy_loss));
+  EXPECT_EQ(result.metrics.loss, -1);
+  EXPECT_EQ(result.d_entropy[0], 0);
 }
 
 TEST(PolicyLossRulesTest, TheLogProbsOfTheOldPolicyGiveRatioOneAndNoClipping) {

@@ -231,7 +231,7 @@ TEST(PolicyLossTest, SequenceMetricsCountSequencesWithAClippedToken) {
   b.offsets = {0, 2, 4, 6};
   b.log_prob = {-1, -1.5f, -1.2f, -0.6f, -2, -2};
   b.old = {-1.5f, -1.5f, -0.6f, -0.6f, -2, -2};
-  b.advantages = {1, -1, 1, -1, 1, -1};
+  b.advantages = {1, -1, -1, 1, 1, -1};
   b.objective.ratio_level = POLKA_RATIO_SEQUENCE;
   b.objective.clip_low = b.objective.clip_high = 0.1f;
   const polka_policy_loss_metrics m = Compute(b).metrics;

@@ -172,13 +172,19 @@ TEST_P(TokenKlTest, LargeDifferencesAreClampedWithoutAGradient) {
 
 TEST_P(TokenKlTest, WithoutClampsK3OverflowsToInfinityNotNan) {
   const Options open = {POLKA_KL_K3, POLKA_KL_PATHWISE, INFINITY, INFINITY};
-  const Tokens t = {{-1, -1, 0, 0}, {99, INFINITY, -100, -INFINITY}, {}, {}, {}};
+  const Tokens t = {{-1, -1, -1, 0, 0}, {99, 999, INFINITY, -100, -INFINITY}, {}, {}, {}};
   const Result result = Compute(t, open);
-  EXPECT_EQ(result.kl, (std::vector<float>{INFINITY, INFINITY, 99, INFINITY}));
-  EXPECT_EQ(result.gradient, (std::vector<float>{-INFINITY, -INFINITY, 1, 1}));
+  EXPECT_EQ(result.kl, (std::vector<float>{INFINITY, INFINITY, INFINITY, 99, INFINITY}));
+  EXPECT_EQ(result.gradient, (std::vector<float>{-INFINITY, -INFINITY, -INFINITY, 1, 1}));
   const Result held = Compute(t, {POLKA_KL_K3, POLKA_KL_PATHWISE, INFINITY, 10});
-  EXPECT_EQ(held.kl, (std::vector<float>{10, 10, 10, 10}));
-  EXPECT_EQ(held.gradient, (std::vector<float>{0, 0, 0, 0}));
+  EXPECT_EQ(held.kl, (std::vector<float>{10, 10, 10, 10, 10}));
+  EXPECT_EQ(held.gradient, (std::vector<float>{0, 0, 0, 0, 0}));
+}
+
+TEST_P(TokenKlTest, NoUpstreamGradientIsNoGradientEvenWhereK3Overflows) {
+  const Tokens t = {{-1, -1}, {99, 99}, {}, {0, -2}, {}};
+  const Result result = Compute(t, {POLKA_KL_K3, POLKA_KL_PATHWISE, INFINITY, INFINITY});
+  EXPECT_EQ(result.gradient, (std::vector<float>{0, INFINITY}));
 }
 
 TEST_P(TokenKlTest, AtTheClampTheGradientStillFlows) {
