@@ -159,7 +159,6 @@ polka_status GroupAdvantage(Arguments& a) {
 
 polka_policy_objective Objective(Arguments& a) {
   polka_policy_objective o = {};
-  o.kl_coefficient = a.Field(0.1, {-1.0, 0.0});
   o.entropy_coefficient = a.Field(a.random.Pick({0.0, 0.01}), {-1.0});
   o.clip_low = a.Field(0.2f, {-1.0f, 2.0f});
   o.clip_high = a.Field(0.28f, {-1.0f});
@@ -170,7 +169,9 @@ polka_policy_objective Objective(Arguments& a) {
   o.k3_max = a.Field(10.0f, {-1.0f});
   o.ratio_level = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
   o.sequence_gradient = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
-  o.kl_estimator = a.Field(static_cast<int32_t>(a.random.Below(5)), {-1, 5});
+  const int32_t estimator = static_cast<int32_t>(a.random.Below(5));
+  o.kl_estimator = a.Field(estimator, {-1, 5, POLKA_KL_NONE});
+  o.kl_coefficient = a.Field(estimator == POLKA_KL_NONE ? 0 : 0.1, {-1.0, 0.1});
   o.kl_gradient_mode = a.Field(static_cast<int32_t>(a.random.Below(4)), {-1, 4});
   o.skip_non_finite = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
   return o;
@@ -242,6 +243,8 @@ int Run(const Operation& operation, int64_t calls, uint64_t seed) {
     Random random(seed * 1000003 + static_cast<uint64_t>(i));
     Memory memory(random);
     Arguments a(random, memory);
+    // One that this machine lacks changes nothing.
+    polka_force_target(random.Pick({POLKA_TARGET_SSE4, POLKA_TARGET_AVX2, POLKA_TARGET_AVX3}));
     served[Checked(operation.call(a), a)]++;
   }
   printf("%s: %lld calls, seed %llu: %lld served, %lld invalid, %lld out of range, %lld unavailable, %lld workspace\n",
