@@ -35,7 +35,7 @@ class TorchTest {
     for (int i = 0; i < values.length; i++) {
       values[i] = 100f * (i / (t * v)) + 10f * (i / v % t) + i % v;
     }
-    return Tensor.create(values, b, t, v);
+    return Tensors.of(values, b, t, v);
   }
 
   private static Tensor slice(Tensor tensor, long dim, long from, long to) {
@@ -44,7 +44,7 @@ class TorchTest {
 
   @Test
   void aTwoDimensionalTensorIsTheMatrixOfItsRows() {
-    Matrix matrix = Torch.matrix(Tensor.create(new float[] {1, 2, 3, 4, 5, 6}, 2, 3));
+    Matrix matrix = Torch.matrix(Tensors.of(new float[] {1, 2, 3, 4, 5, 6}, 2, 3));
     assertThat(matrix.rows()).isEqualTo(2);
     assertThat(matrix.cols()).isEqualTo(3);
     assertThat(matrix.get(1, 2)).isEqualTo(6f);
@@ -84,7 +84,7 @@ class TorchTest {
 
   @Test
   void halfPrecisionTensorsKeepTheirType() {
-    Tensor tensor = Tensor.create(new float[] {1, 2}, 1, 2);
+    Tensor tensor = Tensors.of(new float[] {1, 2}, 1, 2);
     assertThat(Torch.matrix(tensor.to(torch.ScalarType.BFloat16)).dtype()).isEqualTo(DType.BF16);
     assertThat(Torch.matrix(tensor.to(torch.ScalarType.Half)).dtype()).isEqualTo(DType.F16);
   }
@@ -98,31 +98,31 @@ class TorchTest {
   @Test
   void whatDoesNotFitIsRefusedByName() {
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.matrix(Tensor.create(new double[] {1, 2}, 1, 2)))
+        .isThrownBy(() -> Torch.matrix(Tensors.of(new double[] {1, 2}, 1, 2)))
         .withMessageContaining("matrix: tensor [1, 2] is refused: its dtype is none of");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.matrix(Tensor.create(1f, 2f)))
+        .isThrownBy(() -> Torch.matrix(Tensors.of(new float[] {1, 2})))
         .withMessageContaining("1 dimensions");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.matrix(Tensor.create(new float[6], 2, 3).t()))
+        .isThrownBy(() -> Torch.matrix(Tensors.of(new float[6], 2, 3).t()))
         .withMessageContaining("last dimension is not contiguous");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.matrix(Tensor.create(new float[3], 1, 3).expand(4, 3)))
+        .isThrownBy(() -> Torch.matrix(Tensors.of(new float[3], 1, 3).expand(4, 3)))
         .withMessageContaining("rows overlap");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.floats(Tensor.create(new float[6], 2, 3).t()))
+        .isThrownBy(() -> Torch.floats(Tensors.of(new float[6], 2, 3).t()))
         .withMessageContaining("gaps");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.longs(Tensor.create(1, 2)))
+        .isThrownBy(() -> Torch.longs(Tensors.of(new int[] {1, 2})))
         .withMessageContaining("I64 is needed");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.matrix(Tensor.create(new float[4], 2, 2).to_sparse()))
+        .isThrownBy(() -> Torch.matrix(Tensors.of(new float[4], 2, 2).to_sparse()))
         .withMessageContaining("not dense");
   }
 
   @Test
   void aViewOfAClosedTensorRefusesToBeUsed() {
-    Tensor tensor = Tensor.create(new float[4], 2, 2);
+    Tensor tensor = Tensors.of(new float[4], 2, 2);
     Matrix matrix = Torch.matrix(tensor);
     Floats floats = Torch.floats(tensor);
     tensor.close();
@@ -134,7 +134,7 @@ class TorchTest {
   void resultsForATensorAreTensorsAndOutliveTheCallersScope() {
     Matrix result;
     try (PointerScope inner = new PointerScope()) {
-      Tensor logits = Tensor.create(new float[6], 2, 3);
+      Tensor logits = Tensors.of(new float[6], 2, 3);
       result = Matrix.allocate(Torch.matrix(logits).placement(), DType.F32, 2, 3);
     }
     result.set(1, 2, 5f);
@@ -146,8 +146,8 @@ class TorchTest {
 
   @Test
   void aGradientReachesTheLeaves() {
-    Tensor weight = Tensor.create(new float[] {1, 2, 3, 4, 5, 6}, 2, 3).requires_grad_(true);
-    Tensor hidden = Tensor.create(new float[] {1, -1}, 1, 2);
+    Tensor weight = Tensors.of(new float[] {1, 2, 3, 4, 5, 6}, 2, 3).requires_grad_(true);
+    Tensor hidden = Tensors.of(new float[] {1, -1}, 1, 2);
     Tensor logits = hidden.matmul(weight);
     Matrix gradient = Matrix.allocate(Torch.matrix(logits).placement(), DType.F32, 1, 3);
     gradient.set(0, 0, 2f);
@@ -173,7 +173,8 @@ class TorchTest {
 
   @Test
   void aGradientThatDoesNotFitIsRefused() {
-    Tensor logits = Tensor.create(new float[6], 2, 3).requires_grad_(true).mul(Tensor.create(2f));
+    Tensor logits =
+        Tensors.of(new float[6], 2, 3).requires_grad_(true).mul(Tensors.of(new float[] {2}));
     Matrix view = Torch.matrix(logits);
     assertThatIllegalArgumentException()
         .isThrownBy(
@@ -187,15 +188,15 @@ class TorchTest {
         .isThrownBy(() -> Torch.backward(logits, Matrix.allocate(DType.F32, 2, 3)))
         .withMessageContaining("not a libtorch tensor");
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Torch.backward(Tensor.create(new float[6], 2, 3), view))
+        .isThrownBy(() -> Torch.backward(Tensors.of(new float[6], 2, 3), view))
         .withMessageContaining("does not require a gradient");
   }
 
   @Test
   void twoRootsGiveTheGradientOfTheSumOfTheirLosses() {
-    Tensor weight = Tensor.create(new float[] {1, 2, 3, 4}, 2, 2).requires_grad_(true);
+    Tensor weight = Tensors.of(new float[] {1, 2, 3, 4}, 2, 2).requires_grad_(true);
     Tensor hidden = weight.mul(weight);
-    Tensor logits = hidden.mul(Tensor.create(3f));
+    Tensor logits = hidden.mul(Tensors.of(new float[] {3}));
     Tensor value = hidden.sum();
     Matrix gradient = Matrix.allocate(Torch.matrix(logits).placement(), DType.F32, 2, 2);
     for (int i = 0; i < 4; i++) {
@@ -208,7 +209,7 @@ class TorchTest {
 
   @Test
   void aWriteFromOutsideMakesASavedValueUnusable() {
-    Tensor weight = Tensor.create(new float[] {1, 2}, 1, 2).requires_grad_(true);
+    Tensor weight = Tensors.of(new float[] {1, 2}, 1, 2).requires_grad_(true);
     Tensor logits = weight.tanh();
     Matrix view = Torch.matrix(logits);
     view.written();
@@ -219,7 +220,7 @@ class TorchTest {
 
   @Test
   void aSecondBackwardOverAFreedGraphIsLibtorchsError() {
-    Tensor weight = Tensor.create(new float[] {1, 2}, 1, 2).requires_grad_(true);
+    Tensor weight = Tensors.of(new float[] {1, 2}, 1, 2).requires_grad_(true);
     Tensor logits = weight.mul(weight);
     Matrix gradient = Matrix.allocate(Torch.matrix(logits).placement(), DType.F32, 1, 2);
     gradient.set(0, 0, 1f);
