@@ -31,21 +31,6 @@ inline SoftmaxRow MakeSoftmaxRow(const polka_matrix& logits, const polka_softmax
 
 inline int64_t TileCount(int64_t columns) { return (columns + kTileColumns - 1) / kTileColumns; }
 
-// Which statistics a call needs beyond max and log_sum.
-struct SoftmaxWants {
-  bool entropy;
-  bool square;
-  bool shape;
-};
-
-// A row's results; those that were not wanted are unspecified.
-struct SoftmaxOutputs {
-  float max, log_sum, lse, log_prob;
-  float entropy, sum_p2;
-  float finite, mean_logit, self_certainty, top1, top2;
-  float second_log_prob;
-};
-
 // A row's upstream gradients and what the forward pass saved.
 struct SoftmaxUpstream {
   float max, log_sum, entropy, finite;

@@ -61,9 +61,59 @@ POLKA_MATH float LogSum(float rest, float target_exp, bool target_is_max) {
   return target_is_max ? log1pf(rest) : logf(rest + target_exp);
 }
 
+// Which statistics a call needs beyond max and log_sum.
+struct SoftmaxWants {
+  bool entropy;
+  bool square;
+  bool shape;
+};
+
+// A row's results; those that were not wanted are unspecified.
+struct SoftmaxOutputs {
+  float max, log_sum, lse, log_prob;
+  float entropy, sum_p2;
+  float finite, mean_logit, self_certainty, top1, top2;
+  float second_log_prob;
+};
+
 // ln p_j.
 POLKA_MATH float LogProbability(float y, float max, float log_sum, float temperature) {
   return (y - max) / temperature - log_sum;
+}
+
+// From the merged statistics of a whole row to its results. `y` is the target's, where there is one;
+// second_temperature is 0 where it is not wanted. A row without a finite logit has no distribution.
+POLKA_MATH SoftmaxOutputs FinishSoftmax(const SoftmaxStats& s, const SoftmaxShape& shape, bool has_target, float y,
+                                        float temperature, float second_temperature, const SoftmaxWants& wants) {
+  SoftmaxOutputs out = {};
+  const float shift = (y - s.max) / temperature;
+  const float target_exp = has_target ? expf(shift) : 0;
+  const bool target_is_max = has_target && y == s.max;
+  out.max = s.max;
+  out.log_sum = s.max == -INFINITY ? NAN : LogSum(s.rest, target_exp, target_is_max);
+  out.lse = s.max / temperature + out.log_sum;
+  out.log_prob = has_target ? LogProbability(y, s.max, out.log_sum, temperature) : 0;
+  const float sum = s.rest + target_exp;
+  if (wants.entropy) {
+    const float target_moment = target_exp == 0 ? 0 : target_exp * shift;
+    out.entropy = out.log_sum - (s.moment + target_moment) / sum;
+  }
+  if (wants.square) out.sum_p2 = fmaf(target_exp, target_exp, s.square) / (sum * sum);
+  if (wants.shape) {
+    const float rest = shape.finite_sum / shape.finite;
+    const float relative = ((shape.shift - s.max) + rest) / temperature;
+    out.finite = shape.finite;
+    out.mean_logit = out.log_sum != out.log_sum ? NAN : (shape.shift + rest) / temperature;
+    out.self_certainty = out.log_sum - relative - logf(shape.finite);
+    out.top1 = expf(LogProbability(shape.top1, s.max, out.log_sum, temperature));
+    out.top2 = expf(LogProbability(shape.top2, s.max, out.log_sum, temperature));
+  }
+  if (second_temperature != 0 && has_target) {
+    const float e2 = expf((y - s.max) / second_temperature);
+    const float log_sum2 = s.max == -INFINITY ? NAN : LogSum(s.second, e2, target_is_max);
+    out.second_log_prob = LogProbability(y, s.max, log_sum2, second_temperature);
+  }
+  return out;
 }
 
 // d(sum of upstream . outputs) / dx_j = p_j (a + b ln p_j) + c [+ the target's own term], with

@@ -284,41 +284,9 @@ inline TileStats EmptyTile() { return {EmptyStats(), EmptyShape()}; }
 
 // From the merged statistics of a whole row to its results.
 inline SoftmaxOutputs FinishRow(const SoftmaxRow& row, const TileStats& total, const SoftmaxWants& wants) {
-  const SoftmaxStats& s = total.stats;
-  SoftmaxOutputs out = {};
   const bool has_target = row.target >= 0;
   const float y = has_target ? TargetLogit(row) : -INFINITY;
-  const float shift = (y - s.max) / row.temperature;
-  const float target_exp = has_target ? expf(shift) : 0;
-  const bool target_is_max = has_target && y == s.max;
-  out.max = s.max;
-  // A row without a finite logit, or with +inf, has no distribution.
-  out.log_sum = isinf(s.max) ? NAN : LogSum(s.rest, target_exp, target_is_max);
-  out.lse = s.max / row.temperature + out.log_sum;
-  out.log_prob = has_target ? LogProbability(y, s.max, out.log_sum, row.temperature) : 0;
-  const float sum = s.rest + target_exp;
-  if (wants.entropy) {
-    const float target_moment = target_exp == 0 ? 0 : target_exp * shift;
-    out.entropy = out.log_sum - (s.moment + target_moment) / sum;
-  }
-  if (wants.square) out.sum_p2 = fmaf(target_exp, target_exp, s.square) / (sum * sum);
-  if (wants.shape) {
-    const SoftmaxShape& shape = total.shape;
-    const bool broken = isnan(out.log_sum);
-    const float rest = shape.finite_sum / shape.finite;
-    const float relative = ((shape.shift - s.max) + rest) / row.temperature;
-    out.finite = shape.finite;
-    out.mean_logit = broken ? NAN : (shape.shift + rest) / row.temperature;
-    out.self_certainty = out.log_sum - relative - logf(shape.finite);
-    out.top1 = expf(LogProbability(shape.top1, s.max, out.log_sum, row.temperature));
-    out.top2 = expf(LogProbability(shape.top2, s.max, out.log_sum, row.temperature));
-  }
-  if (row.second_temperature != 0 && has_target) {
-    const float e2 = expf((y - s.max) / row.second_temperature);
-    const float log_sum2 = isinf(s.max) ? NAN : LogSum(s.second, e2, target_is_max);
-    out.second_log_prob = LogProbability(y, s.max, log_sum2, row.second_temperature);
-  }
-  return out;
+  return FinishSoftmax(total.stats, total.shape, has_target, y, row.temperature, row.second_temperature, wants);
 }
 
 inline SoftmaxOutputs ForwardRow(const SoftmaxRow& row, const SoftmaxWants& wants) {
