@@ -251,6 +251,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
       call.provideWorkspace();
       status = PolkaNative.polka_divergence(call.divergence());
       NativeStatus.check(status, studentLogits.device());
+      call.completed();
       out.wrote(gradient, call.ranTarget());
     } finally {
       call.exit();

@@ -229,6 +229,7 @@ public final class GroupAdvantage {
       call.exec(0);
       int status = PolkaNative.polka_group_advantage(call.groupAdvantage());
       NativeStatus.check(status, rewards.device());
+      call.completed();
     } finally {
       call.exit();
     }

@@ -186,6 +186,7 @@ public final class LogProb extends LogitsOperation<LogProb> {
       call.provideWorkspace();
       status = PolkaNative.polka_log_prob_forward(call.logProbForward());
       NativeStatus.check(status, logits.device());
+      call.completed();
       out.ranOn(call.ranTarget());
     } finally {
       call.exit();
@@ -271,6 +272,7 @@ public final class LogProb extends LogitsOperation<LogProb> {
       call.exec(options.threads());
       int status = PolkaNative.polka_log_prob_backward(call.logProbBackward());
       NativeStatus.check(status, logits.device());
+      call.completed();
     } finally {
       call.exit();
     }

@@ -71,6 +71,7 @@ final class PolicyLossCall {
       call.provideWorkspace();
       status = PolkaNative.polka_policy_loss(call.policyLoss());
       NativeStatus.check(status, logits.device());
+      call.completed();
       out.wrote(gradient, call.ranTarget());
     } finally {
       call.exit();
@@ -104,6 +105,7 @@ final class PolicyLossCall {
       call.provideWorkspace();
       status = PolkaNative.polka_policy_loss_from_log_prob(call.policyLoss());
       NativeStatus.check(status, logProb.device());
+      call.completed();
       out.wrote(null, call.ranTarget());
     } finally {
       call.exit();

@@ -156,6 +156,7 @@ public final class TokenKl {
       call.exec(0);
       int status = PolkaNative.polka_token_kl(call.tokenKl());
       NativeStatus.check(status, input.logProb().device());
+      call.completed();
     } finally {
       call.exit();
     }

@@ -14,6 +14,8 @@ final class NativeMemory implements Allocation {
     JavaCpp.load();
     // An empty block still needs an address of its own.
     this.pointer = new BytePointer(Math.max(bytes, 1));
+    // A reference of our own: the end of a caller's PointerScope must not free the block.
+    pointer.retainReference();
     this.address = pointer.address();
     this.bytes = bytes;
   }

@@ -6,13 +6,15 @@ import dev.polka.kernel.internal.gen.polka_log_prob_backward_args;
 import dev.polka.kernel.internal.gen.polka_log_prob_forward_args;
 import dev.polka.kernel.internal.gen.polka_policy_loss_args;
 import dev.polka.kernel.internal.gen.polka_token_kl_args;
+import dev.polka.memory.Allocation;
+import dev.polka.memory.Allocator;
+import dev.polka.memory.DType;
 import dev.polka.memory.Matrix;
 import dev.polka.memory.Placement;
 import dev.polka.memory.Values;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
 
 /**
@@ -53,7 +55,7 @@ public final class NativeCall {
 
   private Placement placement;
   private String placedBy;
-  private BytePointer workspace;
+  private Allocation workspace;
   private boolean busy;
 
   NativeCall() {}
@@ -198,13 +200,15 @@ public final class NativeCall {
     if (needed == 0) {
       return;
     }
-    if (workspace == null || workspace.capacity() < needed + ALIGNMENT) {
+    long held = workspace == null ? 0 : workspace.bytes();
+    if (held < needed + ALIGNMENT) {
       if (workspace != null) {
         workspace.close();
+        workspace = null;
       }
       // Grows by half at least, so that slowly growing inputs do not allocate each time.
-      long held = workspace == null ? 0 : workspace.capacity();
-      workspace = new BytePointer(Math.max(needed + ALIGNMENT, held + held / 2));
+      long bytes = Math.max(needed + ALIGNMENT, held + held / 2);
+      workspace = Allocator.nativeMemory().allocate(DType.U8, 1, bytes);
     }
     long aligned = workspace.address() + ALIGNMENT - 1 & -ALIGNMENT;
     buffer.putLong(EXEC + ExecStruct.WORKSPACE, aligned);
