@@ -1,0 +1,174 @@
+package dev.polka.train.checkpoint;
+
+import dev.polka.train.InputException;
+import dev.polka.train.config.Pipeline;
+import dev.polka.train.config.PipelineTree;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+
+/**
+ * The folder of one run: {@code pipeline.json} (the configuration with every default written out),
+ * {@code metrics.jsonl}, {@code timing.jsonl}, {@code checkpoints/}, {@code models/} and the
+ * report. While it is open no other process can open it.
+ */
+public final class RunDirectory implements AutoCloseable {
+  private static final String PIPELINE = "pipeline.json";
+
+  private final Path path;
+  private final String configHash;
+  private final FileChannel lockFile;
+
+  private RunDirectory(Path path, String configHash, FileChannel lockFile) {
+    this.path = path;
+    this.configHash = configHash;
+    this.lockFile = lockFile;
+  }
+
+  /**
+   * Begins a run.
+   *
+   * @param path the folder, made if missing
+   * @param pipeline the configuration
+   * @return the folder, open
+   * @throws InputException if the folder holds a run already or another process uses it
+   * @throws IOException if it cannot be written
+   */
+  public static RunDirectory begin(Path path, Pipeline pipeline) throws IOException {
+    if (holdsRun(path)) {
+      throw new InputException(
+          path + ": holds a run already; go on with it by --resume, or choose another --out");
+    }
+    if (Files.exists(path) && !Files.isDirectory(path)) {
+      throw new InputException(path + ": is not a folder");
+    }
+    Files.createDirectories(path);
+    PipelineTree tree = PipelineTree.of(pipeline);
+    FileChannel lock = lock(path);
+    DurableFiles.writeFile(path.resolve(PIPELINE), file -> Files.writeString(file, tree.json()));
+    return new RunDirectory(path, tree.hash(), lock);
+  }
+
+  /**
+   * Goes on with a run.
+   *
+   * @param path the folder
+   * @param pipeline the configuration, which must be that of the run
+   * @return the folder, open
+   * @throws InputException if the folder holds no run, another process uses it, or the
+   *     configuration has changed; the message names the changed keys
+   * @throws IOException if it cannot be read
+   */
+  public static RunDirectory resume(Path path, Pipeline pipeline) throws IOException {
+    if (!holdsRun(path)) {
+      throw new InputException(path + ": holds no run to go on with");
+    }
+    Path file = path.resolve(PIPELINE);
+    PipelineTree before = PipelineTree.parse(Files.readString(file), file.toString());
+    PipelineTree now = PipelineTree.of(pipeline);
+    if (!before.hash().equals(now.hash())) {
+      throw new InputException(
+          path
+              + ": the configuration has changed since this run began ("
+              + String.join("; ", before.differences(now))
+              + "); resume with the old values, or begin another run");
+    }
+    return new RunDirectory(path, now.hash(), lock(path));
+  }
+
+  /**
+   * Whether a folder holds a run.
+   *
+   * @param path the folder, which need not exist
+   * @return whether a run began in it
+   */
+  public static boolean holdsRun(Path path) {
+    return Files.exists(path.resolve(PIPELINE));
+  }
+
+  /**
+   * The folder.
+   *
+   * @return its path
+   */
+  public Path path() {
+    return path;
+  }
+
+  /**
+   * Fingerprint of the configuration, for {@link TrainingState#configHash}.
+   *
+   * @return hexadecimal digits
+   */
+  public String configHash() {
+    return configHash;
+  }
+
+  /**
+   * The metrics: deterministic, byte-identical across runs.
+   *
+   * @return path of {@code metrics.jsonl}
+   */
+  public Path metrics() {
+    return path.resolve("metrics.jsonl");
+  }
+
+  /**
+   * The times.
+   *
+   * @return path of {@code timing.jsonl}
+   */
+  public Path timing() {
+    return path.resolve("timing.jsonl");
+  }
+
+  /**
+   * The checkpoints of this run.
+   *
+   * @return the store, opened anew
+   * @throws IOException if it cannot be opened
+   */
+  public CheckpointStore checkpoints() throws IOException {
+    return CheckpointStore.open(path.resolve("checkpoints"));
+  }
+
+  /**
+   * Where the finished weights of a stage belong; they are written by {@link
+   * DurableFiles#writeDirectory}, so that a directory that is there is a stage that is done.
+   *
+   * @param seed the seed
+   * @param stage name of the stage
+   * @return {@code models/seed-N/STAGE}; its parent exists
+   * @throws IOException if the parent cannot be made
+   */
+  public Path model(long seed, String stage) throws IOException {
+    Path parent = path.resolve("models").resolve("seed-" + seed);
+    Files.createDirectories(parent);
+    return parent.resolve(stage);
+  }
+
+  private static FileChannel lock(Path path) throws IOException {
+    FileChannel channel =
+        FileChannel.open(path.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+    FileLock lock = null;
+    try {
+      lock = channel.tryLock();
+    } catch (OverlappingFileLockException e) {
+      // Held by this same process: as much a conflict as any other.
+    }
+    if (lock == null) {
+      channel.close();
+      throw new InputException(path + ": another run is using this folder");
+    }
+    return channel;
+  }
+
+  @Override
+  public void close() throws IOException {
+    lockFile.close();
+  }
+}
