@@ -262,13 +262,18 @@ extern "C" polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* 
   const polka_policy_loss_args& a = *args;
   args->exec.ran_target = POLKA_TARGET_NONE;
   POLKA_TRY(CheckTokenObjective(a));
+  const bool has_targets = a.targets.data != 0;
+  if (has_targets && a.targets.dtype != POLKA_I64 && a.targets.dtype != POLKA_I32) {
+    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %d is not int64 or int32", a.targets.dtype);
+  }
+  POLKA_TRY(CheckArray(a.targets.data, 0, DtypeBytes(a.targets.dtype), "targets"));
   POLKA_TRY(CheckArray(a.log_prob, a.logits.rows, 4, "log_prob"));
   POLKA_TRY(CheckArray(a.entropy, a.objective.entropy_coefficient == 0 ? 0 : a.logits.rows, 4, "entropy"));
   POLKA_TRY(CheckArray(a.d_log_prob, 0, 4, "d_log_prob"));
   POLKA_TRY(CheckArray(a.d_entropy, 0, 4, "d_entropy"));
   POLKA_TRY(CheckWorkspace(a.exec, TokenObjectiveBytes(a)));
-  RunTokenObjective({args, reinterpret_cast<const float*>(a.log_prob), reinterpret_cast<const float*>(a.entropy), false,
-                     a.exec.workspace},
+  RunTokenObjective({args, reinterpret_cast<const float*>(a.log_prob), reinterpret_cast<const float*>(a.entropy),
+                     has_targets, a.exec.workspace},
                     reinterpret_cast<float*>(a.d_log_prob), reinterpret_cast<float*>(a.d_entropy));
   return POLKA_OK;
 }

@@ -13,7 +13,7 @@ struct TokenObjective {
   const polka_policy_loss_args* args;
   const float* log_prob;  // [rows]
   const float* entropy;   // [rows], or null: counts as 0
-  bool read_targets;      // rows are skipped by ignore_index too, not by the mask alone
+  bool read_targets;      // there are targets: rows are skipped by ignore_index too
   uint64_t scratch;
 };
 

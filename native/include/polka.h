@@ -367,7 +367,7 @@ typedef struct polka_policy_loss_args {
   int64_t struct_size;
   polka_exec exec;
   polka_matrix logits;   /* polka_policy_loss only; rows gives N for both functions */
-  polka_targets targets; /* polka_policy_loss_from_log_prob reads only the mask */
+  polka_targets targets; /* ..._from_log_prob: tells which rows are skipped; data may be 0 */
   polka_softmax softmax; /* polka_policy_loss only */
   polka_token_batch batch;
   polka_policy_objective objective;

@@ -99,6 +99,24 @@ TEST(PolicyLossRulesTest, WhateverStandsUnderAMaskChangesNoBit) {
   }
 }
 
+TEST(PolicyLossRulesTest, AnIgnoredTargetSkipsARowAsAMaskDoes) {
+  PolicyBatch masked = RandomBatch(7, 20);
+  PolicyBatch ignored = masked;
+  ignored.mask.clear();
+  std::vector<int32_t> targets;
+  for (const uint8_t keep : masked.mask) targets.push_back(keep != 0 ? 1 << 30 : -100);
+  PolicyResult result;
+  polka_policy_loss_args args = PolicyArguments(ignored, result);
+  args.targets.data = test::Address(targets.data());
+  args.targets.dtype = POLKA_I32;
+  args.targets.ignore_index = -100;
+  const Workspace workspace(1 << 16);
+  args.exec.workspace = workspace.address();
+  args.exec.workspace_bytes = 1 << 16;
+  ASSERT_EQ(polka_policy_loss_from_log_prob(&args), POLKA_OK) << polka_last_error();
+  ExpectSameBits(result, Compute(masked));
+}
+
 TEST(PolicyLossRulesTest, ANonFiniteRowMakesItselfAndTheLossNan) {
   for (float bad : {NAN, INFINITY, -INFINITY}) {
     for (auto field : {&PolicyBatch::log_prob, &PolicyBatch::advantages}) {
@@ -361,6 +379,8 @@ TEST(PolicyLossRulesTest, BadArgumentsAreNamed) {
        "ref_log_prob: address is 0"},
       {[](auto& a) { a.batch.advantages = 0; }, POLKA_INVALID_ARGUMENT, "advantages: address is 0"},
       {[](auto& a) { a.log_prob = 0; }, POLKA_INVALID_ARGUMENT, "log_prob: address is 0"},
+      {[](auto& a) { a.targets.data = a.log_prob, a.targets.dtype = POLKA_F32; }, POLKA_INVALID_ARGUMENT,
+       "targets: dtype 0 is not int64 or int32"},
       {[](auto& a) { a.d_log_prob += 1; }, POLKA_INVALID_ARGUMENT,
        "d_log_prob: address is not aligned to its 4-byte elements"},
       {[](auto& a) { a.metrics = 0; }, POLKA_INVALID_ARGUMENT, "metrics: address is 0"},

@@ -16,6 +16,7 @@ import dev.polka.memory.Placement;
 public final class LossResult implements AutoCloseable {
   private final Doubles metrics;
   private final Floats logProb; // out of a call on logits
+  private final Floats entropy;
   private final Floats logProbGradient; // out of a call on log-probs
   private final Floats entropyGradient;
   private final Matrix room;
@@ -26,12 +27,14 @@ public final class LossResult implements AutoCloseable {
   private LossResult(
       Placement placement,
       Floats logProb,
+      Floats entropy,
       Matrix room,
       boolean ownsRoom,
       Floats logProbGradient,
       Floats entropyGradient) {
     this.metrics = Doubles.allocate(placement, PolicyLossMetrics.FIELDS);
     this.logProb = logProb;
+    this.entropy = entropy;
     this.room = room;
     this.ownsRoom = ownsRoom;
     this.logProbGradient = logProbGradient;
@@ -39,8 +42,10 @@ public final class LossResult implements AutoCloseable {
   }
 
   private static LossResult forLogits(Matrix like, Matrix room, boolean ownsRoom) {
-    Floats logProb = Floats.allocate(like.placement(), like.rows());
-    return new LossResult(like.placement(), logProb, room, ownsRoom, null, null);
+    Placement placement = like.placement();
+    Floats logProb = Floats.allocate(placement, like.rows());
+    Floats entropy = Floats.allocate(placement, like.rows());
+    return new LossResult(placement, logProb, entropy, room, ownsRoom, null, null);
   }
 
   /**
@@ -84,7 +89,7 @@ public final class LossResult implements AutoCloseable {
     Placement placement = logProb.placement();
     Floats logProbGradient = Floats.allocate(placement, logProb.size());
     Floats entropyGradient = Floats.allocate(placement, logProb.size());
-    return new LossResult(placement, null, null, false, logProbGradient, entropyGradient);
+    return new LossResult(placement, null, null, null, false, logProbGradient, entropyGradient);
   }
 
   /**
@@ -94,7 +99,7 @@ public final class LossResult implements AutoCloseable {
    * @return a result that owns its memory; close it
    */
   public static LossResult withoutGradient(Floats logProb) {
-    return new LossResult(logProb.placement(), null, null, false, null, null);
+    return new LossResult(logProb.placement(), null, null, null, false, null, null);
   }
 
   /**
@@ -133,6 +138,16 @@ public final class LossResult implements AutoCloseable {
    */
   public Floats logProb() {
     return present(logProb, "log-probs", "they are an input of calls on log-probs");
+  }
+
+  /**
+   * The entropy of each row, in nats.
+   *
+   * @return f32, one per row, 0 for skipped rows
+   * @throws IllegalStateException if the result is for calls on log-probs
+   */
+  public Floats entropy() {
+    return present(entropy, "entropies", "they are an input of calls on log-probs");
   }
 
   /**
@@ -176,8 +191,9 @@ public final class LossResult implements AutoCloseable {
   }
 
   /** Registers what a call on logits writes beside the gradient. */
-  void writeLogProb(NativeCall call, long rows) {
+  void writeRows(NativeCall call, long rows) {
     call.out("out logProb", logProb(), rows, PolicyLossStruct.LOG_PROB);
+    call.out("out entropy", entropy(), rows, PolicyLossStruct.ENTROPY);
     call.out("out metrics", metrics, PolicyLossMetrics.FIELDS, PolicyLossStruct.METRICS);
   }
 
@@ -198,6 +214,7 @@ public final class LossResult implements AutoCloseable {
   public void close() {
     metrics.close();
     closeIfThere(logProb);
+    closeIfThere(entropy);
     closeIfThere(logProbGradient);
     closeIfThere(entropyGradient);
     if (ownsRoom) {

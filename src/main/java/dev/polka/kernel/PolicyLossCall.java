@@ -64,7 +64,7 @@ final class PolicyLossCall {
       batch.requireTargets().write(call, struct, PolicyLossStruct.TARGETS, logits.rows());
       loss.options.softmax().write(call, struct, PolicyLossStruct.SOFTMAX, logits);
       writeObjective(loss, batch, normalizer, call, struct, logits.rows());
-      out.writeLogProb(call, logits.rows());
+      out.writeRows(call, logits.rows());
       call.exec(loss.options.threads());
       int status = PolkaNative.polka_policy_loss_workspace(call.policyLoss());
       NativeStatus.check(status, logits.device());
