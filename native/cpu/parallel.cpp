@@ -13,9 +13,10 @@ constexpr int64_t kGrainBytes = 256 * 1024;
 }  // namespace
 
 int32_t ThreadsFor(const polka_exec& exec, int64_t work_bytes) {
-  const int64_t allowed = exec.threads > 0 ? exec.threads : polka_threads();
   const int64_t worth = work_bytes / kGrainBytes;
-  return static_cast<int32_t>(worth < 1 ? 1 : worth < allowed ? worth : allowed);
+  if (worth <= 1) return 1;  // Before asking for the machine's threads, which is a system call.
+  const int64_t allowed = exec.threads > 0 ? exec.threads : polka_threads();
+  return static_cast<int32_t>(worth < allowed ? worth : allowed);
 }
 
 void ParallelFor(int32_t threads, int64_t count, int64_t chunk, Work work, void* context) {

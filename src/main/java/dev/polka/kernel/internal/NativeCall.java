@@ -164,7 +164,7 @@ public final class NativeCall {
     if (placement == null) {
       placement = where;
       placedBy = name;
-    } else if (!placement.device().equals(where.device())) {
+    } else if (placement != where && !placement.device().equals(where.device())) {
       throw new IllegalArgumentException(
           name + ": lies on " + where.device() + ", but " + placedBy + " on " + placement.device());
     }
