@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include "cuda_backend.h"
 #include "status.h"
 
 namespace polka {
@@ -72,8 +73,14 @@ extern "C" polka_status polka_force_target(int32_t target) {
 }
 
 extern "C" int32_t polka_cuda_available(void) {
+  if (polka::HasCuda()) return polka::kCudaBackend.available();
   polka::Fail(POLKA_UNAVAILABLE, "this library was built without CUDA");
   return 0;
+}
+
+extern "C" polka_status polka_cuda_check(polka_exec* exec) {
+  if (polka::HasCuda()) return polka::kCudaBackend.check(exec);
+  return polka::Fail(POLKA_UNAVAILABLE, "this library was built without CUDA");
 }
 
 extern "C" const char* polka_version(void) { return POLKA_VERSION; }

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "log_prob.cpp"
 #include "hwy/foreach_target.h"
 
+#include "cuda_backend.h"
 #include "dispatch.h"
 #include "parallel.h"
 #include "simd/softmax_row-inl.h"
@@ -125,9 +126,9 @@ constexpr Kernel<void (*)(polka_log_prob_backward_args&, int32_t)> kBackward = {
 
 polka_status CheckForward(const polka_log_prob_forward_args* a) {
   POLKA_TRY(CheckStruct(a, a == nullptr ? 0 : a->struct_size, sizeof *a, "log_prob_forward"));
-  POLKA_TRY(CheckExec(a->exec));
+  POLKA_TRY(CheckExec(a->exec, true));
   POLKA_TRY(CheckMatrix(a->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax"));
+  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax", OnCpu(a->exec)));
   if (a->second_log_prob != 0 && !(isfinite(a->second_temperature) && a->second_temperature > 0)) {
     return Fail(POLKA_INVALID_ARGUMENT, "second_temperature: %g is not finite and > 0",
                 static_cast<double>(a->second_temperature));
@@ -154,6 +155,7 @@ Plan PlanForward(const polka_log_prob_forward_args& a) {
 extern "C" polka_status polka_log_prob_forward_workspace(polka_log_prob_forward_args* args) {
   using namespace polka;
   POLKA_TRY(CheckForward(args));
+  if (!OnCpu(args->exec)) return kCudaBackend.log_prob_forward_workspace(args);
   args->exec.workspace_needed = PlanForward(*args).workspace;
   return POLKA_OK;
 }
@@ -162,6 +164,7 @@ extern "C" polka_status polka_log_prob_forward(polka_log_prob_forward_args* args
   using namespace polka;
   POLKA_TRY(CheckForward(args));
   args->exec.ran_target = POLKA_TARGET_NONE;
+  if (!OnCpu(args->exec)) return kCudaBackend.log_prob_forward(args);
   const Plan plan = PlanForward(*args);
   POLKA_TRY(CheckWorkspace(args->exec, plan.workspace));
   POLKA_TRY(CheckTargets(args->targets, args->softmax, args->logits));
@@ -176,10 +179,10 @@ extern "C" polka_status polka_log_prob_backward(polka_log_prob_backward_args* ar
   using namespace polka;
   polka_log_prob_backward_args* a = args;
   POLKA_TRY(CheckStruct(a, a == nullptr ? 0 : a->struct_size, sizeof *a, "log_prob_backward"));
-  POLKA_TRY(CheckExec(a->exec));
+  POLKA_TRY(CheckExec(a->exec, true));
   a->exec.ran_target = POLKA_TARGET_NONE;
   POLKA_TRY(CheckMatrix(a->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax"));
+  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax", OnCpu(a->exec)));
   POLKA_TRY(CheckGradient(a->logits, a->d_logits, a->gradient_scale, "d_logits"));
   if (a->logits.rows == 0) return POLKA_OK;
   if (a->max == 0 || a->log_sum == 0) {
@@ -191,7 +194,8 @@ extern "C" polka_status polka_log_prob_backward(polka_log_prob_backward_args* ar
   if (a->d_self_certainty != 0 && a->finite_columns == 0) {
     return Fail(POLKA_INVALID_ARGUMENT, "finite_columns: d_self_certainty needs it from the forward pass");
   }
-  POLKA_TRY(CheckTargets(a->targets, a->softmax, a->logits));
+  POLKA_TRY(CheckTargets(a->targets, a->softmax, a->logits, OnCpu(a->exec)));
+  if (!OnCpu(a->exec)) return kCudaBackend.log_prob_backward(a);
   int32_t target;
   POLKA_TRY(ChooseTarget(&target));
   const int64_t bytes = 2 * a->logits.rows * a->logits.cols * DtypeBytes(a->logits.dtype);

@@ -13,7 +13,8 @@ polka_status Fail(polka_status status, const char* format, ...) __attribute__((f
 
 // Each returns POLKA_OK or a failure with text.
 polka_status CheckStruct(const void* args, int64_t struct_size, int64_t expected, const char* name);
-polka_status CheckExec(const polka_exec& exec);
+// `has_cuda`: the operation has a kernel in kCudaBackend.
+polka_status CheckExec(const polka_exec& exec, bool has_cuda = false);
 polka_status CheckWorkspace(const polka_exec& exec, int64_t needed);
 // An option that is one of the numbers 0 .. last.
 polka_status CheckOption(int32_t value, int32_t last, const char* name);
@@ -28,11 +29,13 @@ polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradi
 // A matrix that is written must not share memory with one that is only read.
 polka_status CheckDisjoint(const polka_matrix& read, const polka_matrix& written, const char* name,
                            const char* read_name);
-polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name);
+// The last three look into arrays; `contents` false leaves that out, for memory of a device.
+polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name, bool contents = true);
 // Shape and type of the targets, then every unmasked target against [0, valid vocabulary).
-polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits);
+polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits,
+                          bool contents = true);
 // offsets[0] == 0, not falling, offsets[groups] == count.
-polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const char* name);
+polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const char* name, bool contents = true);
 
 }  // namespace polka
 

@@ -33,6 +33,8 @@ typedef int32_t polka_status;
 #define POLKA_OUT_OF_RANGE 2     /* contents out of range: a target outside the vocabulary, offsets that fall */
 #define POLKA_UNAVAILABLE 3      /* device or instruction set that this build or machine does not have */
 #define POLKA_WORKSPACE 4        /* the workspace passed is smaller than the one asked for */
+#define POLKA_CUDA_ERROR 5       /* a CUDA call failed; polka_last_error() starts with the error's name */
+#define POLKA_CUDA_LOST 6        /* the same, and the device's context is gone for this process */
 
 /* dtype */
 #define POLKA_F32 0
@@ -123,6 +125,11 @@ int32_t polka_target(void);
 polka_status polka_force_target(int32_t target);
 /* 1 if this build has the CUDA backend and a device answers; else 0 and polka_last_error() says why. */
 int32_t polka_cuda_available(void);
+/* A CUDA call checks contents (targets, temperatures, offsets, rewards) on the device: a row that is
+ * bad gets NaN, and the lowest one is noted in the first bytes of exec.workspace. This waits for
+ * exec.stream and reports it: POLKA_OUT_OF_RANGE with the row and its value. The call must have had
+ * this workspace, and no call with the same workspace may have followed. */
+polka_status polka_cuda_check(polka_exec* exec);
 
 /* ---- log_prob ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,49 @@
+// What the host side of every operation shares: the device of the call, its limits, its status word,
+// and CUDA errors as statuses.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "cuda_backend.h"
+#include "device/launch.cuh"
+#include "polka.h"
+#include "status.h"
+
+namespace polka::cuda {
+
+// The text starts with the error's name; `what` says what was being done.
+polka_status Status(cudaError_t error, const char* what);
+
+// Makes the call's device current, and the former one again at the end.
+class DeviceScope {
+ public:
+  explicit DeviceScope(const polka_exec& exec);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+
+  // POLKA_OK when the device is current.
+  polka_status status() const { return status_; }
+
+ private:
+  int former_ = -1;
+  polka_status status_;
+};
+
+// Limits of a device, asked once.
+polka_status LimitsOf(const polka_exec& exec, DeviceLimits* limits);
+
+// Bytes at the start of a workspace that hold the status word.
+constexpr int64_t kStatusBytes = 64;
+
+inline cudaStream_t StreamOf(const polka_exec& exec) { return reinterpret_cast<cudaStream_t>(exec.stream); }
+
+// Says on the stream that every row is fine so far. Without a workspace nothing is reported: *word is 0.
+cudaError_t ResetStatus(const polka_exec& exec, uint64_t* word);
+
+int32_t Available();
+polka_status Check(polka_exec* exec);
+polka_status LogProbForwardWorkspace(polka_log_prob_forward_args* args);
+polka_status LogProbForward(polka_log_prob_forward_args* args);
+polka_status LogProbBackward(polka_log_prob_backward_args* args);
+
+}  // namespace polka::cuda
