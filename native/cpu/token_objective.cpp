@@ -38,12 +38,7 @@ const float* Floats(uint64_t address) { return reinterpret_cast<const float*>(ad
 
 int64_t BlockCount(const polka_policy_loss_args& a) { return (a.logits.rows + kBlockRows - 1) / kBlockRows; }
 
-// One row's inputs. A value that is not finite has become NaN, so that it reaches every result.
-struct Row {
-  float log_prob, old_log_prob, ref_log_prob, advantage, importance;
-  bool non_finite;
-  bool counted;
-};
+using Row = TokenInputs<float>;
 
 // The batch as the phases read it.
 struct Batch {
@@ -90,15 +85,7 @@ struct Batch {
     const float old = a.batch.old_log_prob == 0 ? log_prob : Floats(a.batch.old_log_prob)[row];
     const float ref = o.kl_estimator == POLKA_KL_NONE ? 0.0f : Floats(a.batch.ref_log_prob)[row];
     const float importance = a.batch.weights == 0 ? 1.0f : Floats(a.batch.weights)[row];
-    const bool non_finite =
-        !IsFinite(log_prob) || !IsFinite(advantage) || IsNan(old) || IsNan(ref) || IsNan(importance);
-    return {FiniteOrNan(log_prob),
-            old,
-            ref,
-            FiniteOrNan(advantage),
-            importance,
-            non_finite,
-            !(non_finite && o.skip_non_finite)};
+    return PrepareToken(o, log_prob, old, ref, advantage, importance);
   }
 
   Ratio<float> SharedRatio(int64_t sequence) const {
@@ -106,27 +93,13 @@ struct Batch {
   }
 
   TokenTerms<float> Terms(int64_t sequence, const Row& r, float entropy) const {
-    const Ratio<float> ratio =
-        by_sequence ? SharedRatio(sequence) : TokenRatio(r.log_prob, r.old_log_prob, o.max_log_ratio);
-    Differentiable<float> kl = {0, 0};
-    if (o.kl_estimator != POLKA_KL_NONE) {
-      kl = TokenKl(o.kl_estimator, o.kl_gradient_mode, r.log_prob, r.ref_log_prob, r.old_log_prob, o.max_log_ratio,
-                   o.k3_max);
-    }
-    const float drop = r.old_log_prob - r.log_prob;
-    return {ClippedTerm(o, ratio, r.advantage),
-            kl,
-            r.importance,
-            entropy,
-            ratio.value,
-            by_sequence ? drop : Clamp(drop, o.max_log_ratio)};
+    return TermsOf(o, r, by_sequence ? SharedRatio(sequence) : Ratio<float>{}, entropy);
   }
 
   TokenGradient Gradient(int64_t sequence, const TokenTerms<float>& terms, TokenWeights n) const {
-    const bool through_mean = by_sequence && o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN;
-    const double policy = through_mean ? states[sequence].d_log_prob : PolicyGradient(terms, n);
+    const double through_mean = by_sequence ? states[sequence].d_log_prob : 0;
     const double scale = static_cast<double>(GradientScale(a.gradient_scale));
-    return {static_cast<float>(scale * (policy + KlGradient(o, terms, n))),
+    return {static_cast<float>(scale * LogProbGradient(o, terms, n, through_mean)),
             static_cast<float>(scale * EntropyGradient(o, n)), true};
   }
 };

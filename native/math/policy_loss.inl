@@ -111,6 +111,50 @@ struct TokenTerms {
   T old_minus_new;  // old - log_prob, bounded as in the ratio
 };
 
+// What the formulas take of one token. A value that is not finite has become NaN, so that it reaches
+// every result.
+template <class T>
+struct TokenInputs {
+  T log_prob, old_log_prob, ref_log_prob, advantage, importance;
+  bool non_finite;
+  bool counted;
+};
+
+// Without an old log-prob, log_prob itself is passed for it; without a reference 0, without weights 1.
+template <class T>
+POLKA_MATH TokenInputs<T> PrepareToken(const polka_policy_objective& o, T log_prob, T old_log_prob, T ref_log_prob,
+                                       T advantage, T importance) {
+  const bool non_finite =
+      !IsFinite(log_prob) || !IsFinite(advantage) || IsNan(old_log_prob) || IsNan(ref_log_prob) || IsNan(importance);
+  return {FiniteOrNan(log_prob),
+          old_log_prob,
+          ref_log_prob,
+          FiniteOrNan(advantage),
+          importance,
+          non_finite,
+          !(non_finite && o.skip_non_finite)};
+}
+
+// The token's own ratio, or the one it shares with its sequence.
+template <class T>
+POLKA_MATH TokenTerms<T> TermsOf(const polka_policy_objective& o, const TokenInputs<T>& t, Ratio<T> sequence_ratio,
+                                 T entropy) {
+  const bool by_sequence = o.ratio_level == POLKA_RATIO_SEQUENCE;
+  const Ratio<T> ratio = by_sequence ? sequence_ratio : TokenRatio(t.log_prob, t.old_log_prob, T(o.max_log_ratio));
+  Differentiable<T> kl = {0, 0};
+  if (o.kl_estimator != POLKA_KL_NONE) {
+    kl = TokenKl(o.kl_estimator, o.kl_gradient_mode, t.log_prob, t.ref_log_prob, t.old_log_prob, T(o.max_log_ratio),
+                 T(o.k3_max));
+  }
+  const T drop = t.old_log_prob - t.log_prob;
+  return {ClippedTerm(o, ratio, t.advantage),
+          kl,
+          t.importance,
+          entropy,
+          ratio.value,
+          by_sequence ? drop : Clamp(drop, T(o.max_log_ratio))};
+}
+
 // d loss / d log_prob through the policy term. Through the mean of a sequence it is summed over the
 // sequence's tokens and divided by their number.
 template <class T>
@@ -121,6 +165,15 @@ POLKA_MATH double PolicyGradient(const TokenTerms<T>& t, TokenWeights n) {
 template <class T>
 POLKA_MATH double KlGradient(const polka_policy_objective& o, const TokenTerms<T>& t, TokenWeights n) {
   return Weighted(n.loss * o.kl_coefficient, static_cast<double>(t.kl.derivative));
+}
+
+// d loss / d log_prob. `through_mean` is the sequence's, where the ratio is a sequence's mean and the
+// gradient goes through it.
+template <class T>
+POLKA_MATH double LogProbGradient(const polka_policy_objective& o, const TokenTerms<T>& t, TokenWeights n,
+                                  double through_mean) {
+  const bool shared = o.ratio_level == POLKA_RATIO_SEQUENCE && o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN;
+  return (shared ? through_mean : PolicyGradient(t, n)) + KlGradient(o, t, n);
 }
 
 POLKA_MATH double EntropyGradient(const polka_policy_objective& o, TokenWeights n) {
