@@ -135,9 +135,8 @@ public final class PipelineTree {
 
   private static void flatten(String path, JsonNode node, Map<String, String> values) {
     if (node.isObject()) {
-      node.fields()
-          .forEachRemaining(
-              field -> flatten(joined(path, field.getKey()), field.getValue(), values));
+      node.properties()
+          .forEach(field -> flatten(joined(path, field.getKey()), field.getValue(), values));
     } else if (node.isArray() && node.path(0).has("name")) {
       List<String> order = new ArrayList<>();
       for (JsonNode element : node) {

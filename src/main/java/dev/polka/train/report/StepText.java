@@ -1,0 +1,67 @@
+package dev.polka.train.report;
+
+import java.util.Locale;
+import java.util.StringJoiner;
+
+/** What both displays say about a step; keeps the recent speed. For one thread. */
+final class StepText {
+  private static final double RECENT = 0.2;
+
+  private final TimePrediction prediction;
+  private StageRun stage;
+  private double tokensPerSecond;
+  private double stageSeconds;
+
+  StepText(TimePrediction prediction) {
+    this.prediction = prediction;
+  }
+
+  void begin(StageRun next) {
+    stage = next;
+    tokensPerSecond = 0;
+    stageSeconds = 0;
+  }
+
+  /** The values of a step, its speed and the time left. */
+  String step(StepMetrics metrics, StepTiming timing) {
+    prediction.observe(stage, timing.seconds());
+    stageSeconds += timing.seconds();
+    double speed = timing.tokens() / Math.max(1e-9, timing.seconds());
+    tokensPerSecond =
+        tokensPerSecond == 0 ? speed : tokensPerSecond + RECENT * (speed - tokensPerSecond);
+    StringJoiner values = new StringJoiner("  ");
+    metrics
+        .values()
+        .forEach(
+            (metric, value) -> {
+              String shown = metric.shown(value);
+              if (!shown.isEmpty()) {
+                values.add(shown);
+              }
+            });
+    values.add(speed(tokensPerSecond));
+    prediction
+        .secondsLeft(stage, metrics.step())
+        .ifPresent(seconds -> values.add("about " + TimePrediction.shown(seconds) + " left"));
+    return values.toString();
+  }
+
+  /** Seed, stage and place in the run. */
+  String head() {
+    return String.format(
+        Locale.ROOT, "[%d/%d] seed %d %s", stage.index(), stage.of(), stage.seed(), stage.stage());
+  }
+
+  String end(String outcome) {
+    return head()
+        + " done in "
+        + TimePrediction.shown(stageSeconds)
+        + (outcome.isEmpty() ? "" : ": " + outcome);
+  }
+
+  private static String speed(double tokensPerSecond) {
+    return tokensPerSecond < 10_000
+        ? String.format(Locale.ROOT, "%.0f tok/s", tokensPerSecond)
+        : String.format(Locale.ROOT, "%.0fk tok/s", tokensPerSecond / 1000);
+  }
+}
