@@ -47,11 +47,15 @@ final class Findings {
       if (!row.idle().isEmpty()) {
         findings.add(
             String.format(
-                "In %s the share of groups that taught nothing went %s, and the reward %s.",
-                row.stage().name(), row.idle(), row.reward()));
+                "In %s the share of groups that taught nothing went from %s, the reward from %s.",
+                row.stage().name(), inWords(row.idle()), inWords(row.reward())));
       }
     }
     return findings;
+  }
+
+  private static String inWords(String fromTo) {
+    return fromTo.replace("\u2192", "to");
   }
 
   /** What to do next, as commands with a reason. */

@@ -107,7 +107,7 @@ final class Plots {
       colour++;
     }
     style(chart.getStyler());
-    chart.getStyler().setYAxisMin(0.0);
+    chart.getStyler().setXAxisTickMarkSpacingHint(90).setXAxisMin(0.0).setYAxisMin(0.0);
     if (share) {
       chart.getStyler().setYAxisMax(1.0);
     }

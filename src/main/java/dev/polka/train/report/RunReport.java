@@ -74,8 +74,6 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
                 stage instanceof ForwardKlWarmup
                     || stage instanceof OnPolicyDistillation
                     || stage instanceof Replay);
-    List<String> both = new ArrayList<>(reinforced);
-    both.addAll(distilled);
     curve(
         pictures,
         plots.resolve("reward.png"),
@@ -103,9 +101,9 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
     curve(
         pictures,
         plots.resolve("entropy.png"),
-        "Entropy.",
+        "Entropy in reinforcement stages.",
         "A policy that falls to 0 no longer explores",
-        Curves.of(steps, Metric.ENTROPY, both),
+        Curves.of(steps, Metric.ENTROPY, reinforced),
         "entropy per token, nats",
         false);
     return pictures;
