@@ -9,6 +9,8 @@ import dev.polka.memory.DType;
 import dev.polka.memory.Device;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
+import dev.polka.memory.MatrixLayout;
+import dev.polka.memory.Owner;
 import dev.polka.memory.Placement;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -198,5 +200,41 @@ class NativeCallTest {
     other.join();
 
     assertThat(seen).hasSize(2);
+  }
+
+  private static final class CountingOwner implements Owner {
+    int writes;
+
+    @Override
+    public boolean isAlive() {
+      return true;
+    }
+
+    @Override
+    public void written() {
+      writes++;
+    }
+  }
+
+  @Test
+  void ownersHearOfWhatWasWrittenAndOfNothingElse() {
+    Floats memory = Floats.allocate(12);
+    var read = new CountingOwner();
+    var wrote = new CountingOwner();
+    var inPlace = new CountingOwner();
+    long address = memory.address();
+    Matrix logits =
+        Matrix.view(address, DType.F32, MatrixLayout.contiguous(1, 4), Placement.CPU, inPlace);
+    call.in("logits", logits, AT);
+    call.inPlace("gradient", logits, AT);
+    call.in("old", Floats.view(address + 16, 4, Placement.CPU, read), 4, AT);
+    call.out("kl", Floats.view(address + 32, 4, Placement.CPU, wrote), 4, AT);
+
+    call.completed();
+
+    assertThat(read.writes).isZero();
+    assertThat(wrote.writes).isEqualTo(1);
+    assertThat(inPlace.writes).isEqualTo(1);
+    memory.close();
   }
 }

@@ -1,0 +1,3 @@
+package dev.polka.architecture.broken.cli;
+
+public final class Command {}

@@ -1,0 +1,3 @@
+package dev.polka.architecture.broken.kernel;
+
+public final class Operation {}

@@ -1,0 +1,7 @@
+package dev.polka.architecture.broken.kernel;
+
+import org.bytedeco.pytorch.Tensor;
+
+final class UsesLibtorch {
+  Tensor tensor;
+}
