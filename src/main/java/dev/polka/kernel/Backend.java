@@ -137,7 +137,7 @@ public final class Backend {
         "glibc",
         Glibc.found().orElse("none")
             + " (the native library needs "
-            + NativeLibrary.glibcNeeded().orElse("none")
+            + NativeLibrary.glibcNeeded().orElse("an unknown one")
             + ")");
     return text.substring(0, text.length() - 1);
   }

@@ -2,6 +2,7 @@ package dev.polka.memory;
 
 import dev.polka.memory.internal.NativeFile;
 import java.nio.Buffer;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
@@ -9,8 +10,8 @@ import org.bytedeco.javacpp.Pointer;
 /** The only door of this package to JavaCPP's native side: loading it, and addresses. */
 final class JavaCpp {
   private static final NativeLoadException FAILURE =
-      new NativeFile("JavaCPP", "org.bytedeco:javacpp:jar", Loader.class, "", "jnijavacpp")
-          .tryLoad(Pointer.class);
+      new NativeFile("JavaCPP", "org.bytedeco:javacpp", Loader.class, "", "jnijavacpp")
+          .tryLoad(Pointer.class, () -> Address.of(ByteBuffer.allocateDirect(1)));
 
   private JavaCpp() {}
 

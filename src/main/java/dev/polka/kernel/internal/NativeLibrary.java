@@ -13,8 +13,9 @@ import org.bytedeco.javacpp.Loader;
  */
 public final class NativeLibrary {
   private static final NativeFile FILE =
-      new NativeFile("Polka", "dev.polka:polka:jar", NativeLibrary.class, "gen", "jnipolka");
-  private static final NativeLoadException FAILURE = FILE.tryLoad(PolkaNative.class);
+      new NativeFile("Polka", "dev.polka:polka", NativeLibrary.class, "gen", "jnipolka");
+  private static final NativeLoadException FAILURE =
+      FILE.tryLoad(PolkaNative.class, () -> PolkaNative.polka_target());
 
   private NativeLibrary() {}
 

@@ -26,15 +26,17 @@ public record NativeFile(
       Pattern.compile("([^\\s:/]+\\.so[^\\s:]*): cannot open shared object file");
 
   /**
-   * Loads the class's native library, unless that was done before.
+   * Loads a class's native library, unless that was done before, and calls into it.
    *
    * @param type a class whose initializer loads the library
-   * @return null, or why it could not be loaded
+   * @param firstUse a native call, because loading can fail in silence
+   * @return null, or why the library cannot be used
    */
-  public NativeLoadException tryLoad(Class<?> type) {
+  public NativeLoadException tryLoad(Class<?> type, Runnable firstUse) {
     try {
       requireCacheDirectory();
       Loader.load(type);
+      firstUse.run();
       return null;
     } catch (Exception | LinkageError failure) {
       return explain(failure);
@@ -107,9 +109,12 @@ public record NativeFile(
       message.append("\n  because: ").append(t.getMessage() == null ? t : t.getMessage());
     }
     if (resource == null) {
-      message.append("\n  to do: add ").append(artifact).append(':').append(platform);
-      message.append(
-          " to the class path; if there is no such artifact, the platform is not supported");
+      message
+          .append("\n  to do: add ")
+          .append(artifact)
+          .append(" with classifier ")
+          .append(platform);
+      message.append(" to the class path; if there is none, the platform is not supported");
     } else if (missing != null) {
       message.append("\n  to do: install the package that has ").append(missing);
     }
