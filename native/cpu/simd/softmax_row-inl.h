@@ -310,9 +310,9 @@ HWY_INLINE void WriteGradient(const SoftmaxRow& row, const Tile& tile, const Exp
     const auto finite = hn::Gt(y, hn::Set(kF32, -INFINITY));
     d = hn::Add(d, hn::IfThenElseZero(finite, hn::Set(kF32, g.uniform)));
     if (row.softcap != 0) {
-      const V t = hn::Div(y, hn::Set(kF32, row.softcap));
-      const V slope_of_cap = hn::NegMulAdd(t, t, hn::Set(kF32, 1.0f));
-      d = hn::IfThenElseZero(hn::Or(finite, hn::IsNaN(y)), hn::Mul(d, slope_of_cap));
+      // A masked column has d = 0, or NaN with the rest of a broken row.
+      const V t = hn::IfThenElseZero(finite, hn::Div(y, hn::Set(kF32, row.softcap)));
+      d = hn::Mul(d, hn::NegMulAdd(t, t, hn::Set(kF32, 1.0f)));
     }
     return d;
   };
