@@ -30,10 +30,11 @@ struct SideExponent {
   Exponent exponent;
   V bias, norm;
 
-  explicit SideExponent(const Side& side) : exponent(side.out.max, side.row.temperature) {
+  // `mass`: what the probabilities sum to before, 1 but for rounding.
+  explicit SideExponent(const Side& side, double mass = 1) : exponent(side.out.max, side.row.temperature) {
     const float b = fmaf(exponent.delta, 0.693147181f, side.out.log_sum);
     bias = hn::Set(kF32, b);
-    norm = hn::Set(kF32, expf(-b));
+    norm = hn::Set(kF32, static_cast<float>(static_cast<double>(expf(-b)) / mass));
   }
 
   HWY_INLINE void operator()(V y, V& p, V& log_p) const {
@@ -43,10 +44,15 @@ struct SideExponent {
   }
 };
 
-// Sums over a tile or a row: the value, and for JSD also K = KL(p || m).
+// Sums over a tile or a row: the value; for JSD K = KL(p || m); for the KLs the mass of both sides.
 struct Sums {
-  double value, student_kl;
+  double value, student_kl, student_mass, teacher_mass;
 };
+
+Sums operator+(const Sums& a, const Sums& b) {
+  return {a.value + b.value, a.student_kl + b.student_kl, a.student_mass + b.student_mass,
+          a.teacher_mass + b.teacher_mass};
+}
 
 struct Constants {
   V zero = hn::Zero(kF32);
@@ -55,14 +61,46 @@ struct Constants {
   explicit Constants(float b) : beta(hn::Set(kF32, b)), rest(hn::Set(kF32, 1 - b)) {}
 };
 
-// Calls body(student y, teacher y, column) over a tile, padded with -inf on both sides.
-template <class Body>
-HWY_INLINE void ForEachPair(const Tile& student, const Tile& teacher, Body body) {
+// A sum over a tile, lane by lane. Terms run into `now`, which is put aside after every run of
+// blocks: one large term among thousands of small ones would round them all away one by one. The
+// lanes themselves are summed in f64.
+struct LaneSums {
+  V now[kUnroll], aside[kUnroll];
+
+  LaneSums() {
+    for (int u = 0; u < kUnroll; ++u) now[u] = aside[u] = hn::Zero(kF32);
+  }
+
+  HWY_INLINE void Add(int u, V term) { now[u] = hn::Add(now[u], term); }
+
+  HWY_INLINE void PutAside() {
+    for (int u = 0; u < kUnroll; ++u) {
+      aside[u] = hn::Add(aside[u], now[u]);
+      now[u] = hn::Zero(kF32);
+    }
+  }
+
+  double Total() {
+    PutAside();
+    float lanes[kBlock];
+    for (int u = 0; u < kUnroll; ++u) hn::StoreU(aside[u], kF32, lanes + u * kLanes);
+    double total = 0;
+    for (const float lane : lanes) total += static_cast<double>(lane);
+    return total;
+  }
+};
+
+// Calls body(student y, teacher y, column) over a tile, padded with -inf on both sides, and
+// after_run() after every run of blocks.
+template <class Body, class AfterRun>
+HWY_INLINE void ForEachPair(const Tile& student, const Tile& teacher, Body body, AfterRun after_run) {
+  constexpr int64_t kRun = 16 * kBlock;
   int64_t j = 0;
   for (; j + kBlock <= student.count; j += kBlock) {
     for (int u = 0; u < kUnroll; ++u) {
       body(Load(student.y + j + u * kLanes), Load(teacher.y + j + u * kLanes), j + u * kLanes, u);
     }
+    if (j % kRun == kRun - kBlock) after_run();
   }
   if (j == student.count) return;
   float a[kBlock], b[kBlock];
@@ -81,31 +119,45 @@ Sums SumTile(const polka_divergence_args& a, const Side& student, const Side& te
   const Tile t = LoadTile(teacher.row, index * kTileColumns, teacher_scratch);
   const SideExponent student_exp(student), teacher_exp(teacher);
   const Constants c(a.beta);
-  V value[kUnroll] = {c.zero, c.zero, c.zero, c.zero};
-  V student_kl[kUnroll] = {c.zero, c.zero, c.zero, c.zero};
+  LaneSums value, student_kl, student_mass, teacher_mass;
   const auto over = [&](auto term) HWY_ATTR {
-    ForEachPair(s, t, [&](V ys, V yt, int64_t, int u) HWY_ATTR {
+    const auto put_aside = [&]() HWY_ATTR {
+      value.PutAside();
+      student_kl.PutAside();
+      student_mass.PutAside();
+      teacher_mass.PutAside();
+    };
+    const auto body = [&](V ys, V yt, int64_t, int u) HWY_ATTR {
       V p, lp, q, lq;
       student_exp(ys, p, lp);
       teacher_exp(yt, q, lq);
       term(p, lp, q, lq, u);
-    });
+    };
+    ForEachPair(s, t, body, put_aside);
   };
   switch (a.kind) {
     case POLKA_FORWARD_KL:
-      over([&](V p, V lp, V q, V lq, int u) HWY_ATTR { value[u] = value[u] + ForwardKlTerm(p, q, lp, lq, c.zero); });
+      over([&](V p, V lp, V q, V lq, int u) HWY_ATTR {
+        value.Add(u, ForwardKlTerm(p, q, lp, lq, c.zero));
+        student_mass.Add(u, p);
+        teacher_mass.Add(u, q);
+      });
       break;
     case POLKA_REVERSE_KL:
-      over([&](V p, V lp, V q, V lq, int u) HWY_ATTR { value[u] = value[u] + ReverseKlTerm(p, q, lp, lq, c.zero); });
+      over([&](V p, V lp, V q, V lq, int u) HWY_ATTR {
+        value.Add(u, ReverseKlTerm(p, q, lp, lq, c.zero));
+        student_mass.Add(u, p);
+        teacher_mass.Add(u, q);
+      });
       break;
     default:
       over([&](V p, V lp, V q, V lq, int u) HWY_ATTR {
         const auto ratio = LogRatioToMixture(lp, lq, c.beta, c.rest, c.zero);
-        value[u] = value[u] + JsdTerm(p, q, ratio, c.beta, c.rest, c.zero);
-        student_kl[u] = student_kl[u] + JsdStudentTerm(p, ratio, c.zero);
+        value.Add(u, JsdTerm(p, q, ratio, c.beta, c.rest, c.zero));
+        student_kl.Add(u, JsdStudentTerm(p, ratio, c.zero));
       });
   }
-  return {SumOf(value), SumOf(student_kl)};
+  return {value.Total(), student_kl.Total(), student_mass.Total(), teacher_mass.Total()};
 }
 
 template <class T>
@@ -115,15 +167,16 @@ void GradientTileTo(const polka_divergence_args& a, const Side& student, const S
   HWY_ALIGN float teacher_scratch[kTileColumns];
   const Tile s = LoadTile(student.row, index * kTileColumns, student_scratch);
   const Tile t = LoadTile(teacher.row, index * kTileColumns, teacher_scratch);
-  const SideExponent student_exp(student), teacher_exp(teacher);
+  const bool kl = a.kind != POLKA_JSD;
+  const SideExponent student_exp(student, kl ? sums.student_mass : 1), teacher_exp(teacher, kl ? sums.teacher_mass : 1);
   const Constants c(a.beta);
   const V scale = hn::Set(kF32, weight / student.row.temperature);
-  const V value = hn::Set(kF32, static_cast<float>(sums.value));
+  const V mean = hn::Set(kF32, static_cast<float>(ReverseKlMean(sums.value, sums.student_mass, sums.teacher_mass)));
   const V student_kl = hn::Set(kF32, static_cast<float>(sums.student_kl));
   const float cap = student.row.softcap;
   T* out = out_row + s.begin;
   const auto over = [&](auto gradient) HWY_ATTR {
-    ForEachPair(s, t, [&](V ys, V yt, int64_t j, int) HWY_ATTR {
+    const auto body = [&](V ys, V yt, int64_t j, int) HWY_ATTR {
       V p, lp, q, lq;
       student_exp(ys, p, lp);
       teacher_exp(yt, q, lq);
@@ -141,13 +194,14 @@ void GradientTileTo(const polka_divergence_args& a, const Side& student, const S
         Store(d, last);
         memcpy(out + j, last, static_cast<size_t>(s.count - j) * sizeof(T));
       }
-    });
+    };
+    ForEachPair(s, t, body, [] {});
   };
   switch (a.kind) {
     case POLKA_FORWARD_KL:
       return over([&](V p, V, V q, V) HWY_ATTR { return ForwardKlGradient(p, q); });
     case POLKA_REVERSE_KL:
-      return over([&](V p, V lp, V, V lq) HWY_ATTR { return ReverseKlGradient(p, lp, lq, value, c.zero); });
+      return over([&](V p, V lp, V, V lq) HWY_ATTR { return ReverseKlGradient(p, lp, lq, mean, c.zero); });
     default:
       return over([&](V p, V lp, V, V lq) HWY_ATTR {
         const auto ratio = LogRatioToMixture(lp, lq, c.beta, c.rest, c.zero);
@@ -197,9 +251,13 @@ void PutRow(const polka_divergence_args& a, int64_t r, const SoftmaxOutputs& stu
   put(a.teacher_lse, teacher.lse);
 }
 
-// Rounding can leave a sum of terms >= 0 just below 0; a NaN stays.
-float ValueOf(const Sums& sums) {
-  const float value = static_cast<float>(sums.value);
+// A KL is a mean under its left side. Rounding can leave a sum of terms >= 0 just below 0; a NaN
+// stays.
+float ValueOf(const polka_divergence_args& a, const Sums& sums) {
+  const double mass = a.kind == POLKA_FORWARD_KL   ? sums.teacher_mass
+                      : a.kind == POLKA_REVERSE_KL ? sums.student_mass
+                                                   : 1;
+  const float value = static_cast<float>(sums.value / mass);
   return value < 0 ? 0 : value;
 }
 
@@ -215,12 +273,9 @@ void DivergenceRow(const polka_divergence_args& a, int64_t r, float* values) {
   student.out = ForwardRow(student.row, student_wants);
   teacher.out = ForwardRow(teacher.row, {});
   const int64_t tiles = TileCount(student.row.columns);
-  Sums sums = {0, 0};
-  for (int64_t i = 0; i < tiles; ++i) {
-    const Sums tile = SumTile(a, student, teacher, i);
-    sums = {sums.value + tile.value, sums.student_kl + tile.student_kl};
-  }
-  values[r] = ValueOf(sums);
+  Sums sums = {};
+  for (int64_t i = 0; i < tiles; ++i) sums = sums + SumTile(a, student, teacher, i);
+  values[r] = ValueOf(a, sums);
   PutRow(a, r, student.out, teacher.out, values[r]);
   if (a.d_student.data == 0) return;
   if (!HasGradient(a, sums)) return ZeroRow(a.d_student, r, 0);
@@ -261,18 +316,15 @@ void DivergenceByTile(const polka_divergence_args& a, int32_t threads, float* va
   };
   ParallelFor(threads, items, 1, value);
   const auto sums_of = [&](int64_t r) {
-    Sums sums = {0, 0};
-    for (int64_t i = 0; i < tiles; ++i) {
-      const Sums tile = partial[r * tiles + i].sums;
-      sums = {sums.value + tile.value, sums.student_kl + tile.student_kl};
-    }
+    Sums sums = {};
+    for (int64_t i = 0; i < tiles; ++i) sums = sums + partial[r * tiles + i].sums;
     return sums;
   };
   for (int64_t r = 0; r < a.student.rows; ++r) {
     if (Masked(a.mask, r)) continue;
     Side student, teacher;
     sides(r, student, teacher);
-    values[r] = ValueOf(sums_of(r));
+    values[r] = ValueOf(a, sums_of(r));
     PutRow(a, r, student.out, teacher.out, values[r]);
   }
   if (a.d_student.data == 0) return;

@@ -24,6 +24,13 @@ POLKA_MATH N ReverseKlTerm(N p, N q, N lp, N lq, N zero) {
   return IfThenElse(p == zero, q, (q - p) + p * (lp - lq));
 }
 
+// The mean of lp - lq under p from the summed terms, for the gradient. The computed p sum to 1 but
+// for a rounding that is common to all of them: taken relative to their own mass, it drops out of
+// p (lp - lq - mean), where it would show multiplied by KL.
+POLKA_MATH double ReverseKlMean(double value, double student_mass, double teacher_mass) {
+  return (value + (student_mass - teacher_mass)) / student_mass;
+}
+
 // d KL(p || q) / dx = p (lp - lq - KL).
 template <class N>
 POLKA_MATH N ReverseKlGradient(N p, N lp, N lq, N kl, N zero) {
