@@ -83,29 +83,6 @@ record PolicyLossVector(
     return new PolicyLossVector(c, objective, batch, perSequence, width);
   }
 
-  /** The batch that holds sequence b alone, with the normalizers of the whole. */
-  ReferenceBatch sequence(int b) {
-    int from = b * width;
-    int to = from + width;
-    return new ReferenceBatch(
-        new long[] {0, width},
-        cut(batch.logProb(), from, to),
-        cut(batch.entropy(), from, to),
-        cut(batch.old(), from, to),
-        cut(batch.ref(), from, to),
-        cut(batch.advantages(), from, to),
-        cut(batch.weights(), from, to),
-        Arrays.copyOfRange(batch.mask(), from, to),
-        batch.divisor(),
-        batch.sequenceTokens() == null ? null : new long[] {batch.sequenceTokens()[b]},
-        batch.entropyDivisor(),
-        null);
-  }
-
-  private static double[] cut(double[] values, int from, int to) {
-    return values == null ? null : Arrays.copyOfRange(values, from, to);
-  }
-
   private record Division(double divisor, boolean perSequence) {}
 
   static boolean isTrl(GoldenCase c) {

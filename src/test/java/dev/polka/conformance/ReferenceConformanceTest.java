@@ -69,7 +69,7 @@ class ReferenceConformanceTest {
   }
 
   private static void checkLogProb(LogProbVector v) {
-    ReferenceSoftmax softmax = ReferenceSoftmax.at(v.temperature());
+    ReferenceSoftmax softmax = ReferenceSoftmax.exactlyAt(v.temperature());
     int rows = v.targets().length;
     ReferenceDistribution[] d =
         IntStream.range(0, rows)
@@ -102,7 +102,7 @@ class ReferenceConformanceTest {
   }
 
   private static void checkDivergence(DivergenceVector v) {
-    ReferenceSoftmax softmax = ReferenceSoftmax.at(v.temperature());
+    ReferenceSoftmax softmax = ReferenceSoftmax.exactlyAt(v.temperature());
     double[] values = new double[v.student().length];
     double[][] gradient = new double[v.student().length][];
     for (int r = 0; r < values.length; r++) {
@@ -126,7 +126,8 @@ class ReferenceConformanceTest {
   private static void checkPolicyLoss(PolicyLossVector vector) {
     Result[] perSequence =
         IntStream.range(0, vector.batch().offsets().length - 1)
-            .mapToObj(b -> ReferencePolicyLoss.of(vector.objective(), vector.sequence(b)))
+            .mapToObj(
+                b -> ReferencePolicyLoss.of(vector.objective(), vector.batch().sequences(b, b + 1)))
             .toArray(Result[]::new);
     new PolicyLossCheck(vector, BAR)
         .check(ReferencePolicyLoss.of(vector.objective(), vector.batch()), perSequence);

@@ -1,11 +1,14 @@
 package dev.polka.reference;
 
+import java.util.function.DoubleSupplier;
+
 /**
  * The accuracy bar of the kernels, in one place: against an f64 reference an error may be 4 eps of
  * f32 times the natural scale of the quantity, and no more. The scales: {@code max(1, |value|)} for
- * log-probs and lse, {@code max(1, ln V)} for entropies and divergences, {@code |upstream| / T} for
- * gradients plus half an ulp of the stored type, the sum of {@code |terms|} for losses. NaN must
- * meet NaN, and an infinity the same infinity.
+ * log-probs and lse, {@code max(1, ln V)} for entropies and for divergences, which may exceed it
+ * and then scale with themselves, {@code |upstream| / T} for gradients, or libtorch's own error,
+ * plus half an ulp of the stored type, the sum of {@code |terms|} for losses. NaN must meet NaN,
+ * and an infinity the same infinity.
  */
 public final class Accuracy {
   /** The distance from 1 to the next f32. */
@@ -28,33 +31,52 @@ public final class Accuracy {
   public static void assertEntropies(
       String what, int vocabulary, float[] actual, double[] expected) {
     assertLength(what, actual.length, expected.length);
-    double scale = Math.max(1, Math.log(vocabulary));
     for (int i = 0; i < actual.length; i++) {
+      double scale = Math.max(Math.max(1, Math.log(vocabulary)), Math.abs(expected[i]));
       assertWithin(what + "[" + i + "]", actual[i], expected[i], BAR * scale);
     }
   }
 
-  /** Probabilities and sums of squared probabilities: scale 1. */
-  public static void assertProbabilities(String what, float[] actual, double[] expected) {
+  /** Probabilities; {@code scale} is 1, or the largest scaled logit where those are rounded. */
+  public static void assertProbabilities(
+      String what, double scale, float[] actual, double[] expected) {
     assertLength(what, actual.length, expected.length);
     for (int i = 0; i < actual.length; i++) {
-      assertWithin(what + "[" + i + "]", actual[i], expected[i], BAR);
+      assertWithin(what + "[" + i + "]", actual[i], expected[i], BAR * Math.max(1, scale));
     }
   }
 
-  /** One row of logit gradients; {@code upstream} is the sum of |upstream gradients| of the row. */
+  /** Sums of squared probabilities: a square has twice the relative error of its root. */
+  public static void assertSquares(String what, double scale, float[] actual, double[] expected) {
+    assertProbabilities(what, 2 * Math.max(1, scale), actual, expected);
+  }
+
+  /**
+   * Logit gradients of a case, row by row, each row with the sum of its |upstream gradients| and
+   * its temperature. Where 4 eps of scale do not suffice, libtorch's largest error on the same
+   * logits in f32 is the bar.
+   */
   public static void assertGradients(
       String what,
       Storage stored,
-      double upstream,
-      double temperature,
-      float[] actual,
-      double[] expected) {
+      double[] upstream,
+      double[] temperature,
+      float[][] actual,
+      double[][] expected,
+      DoubleSupplier libtorchError) {
     assertLength(what, actual.length, expected.length);
-    double bar = BAR * Math.abs(upstream) / temperature;
-    for (int j = 0; j < actual.length; j++) {
-      assertWithin(
-          what + " column " + j, actual[j], expected[j], bar + stored.halfUlp(expected[j]));
+    double peer = Double.NaN;
+    for (int r = 0; r < actual.length; r++) {
+      assertLength(what + " row " + r, actual[r].length, expected[r].length);
+      double bar = BAR * Math.abs(upstream[r]) / temperature[r];
+      for (int j = 0; j < actual[r].length; j++) {
+        double rounding = stored.halfUlp(expected[r][j]);
+        if (!within(actual[r][j], expected[r][j], bar + rounding)) {
+          peer = Double.isNaN(peer) ? libtorchError.getAsDouble() : peer;
+          String place = what + " row " + r + " column " + j;
+          assertWithin(place, actual[r][j], expected[r][j], Math.max(bar, peer) + rounding);
+        }
+      }
     }
   }
 
@@ -71,11 +93,7 @@ public final class Accuracy {
 
   /** The comparison itself. */
   public static void assertWithin(String what, double actual, double expected, double bound) {
-    boolean good =
-        Double.isFinite(expected)
-            ? Math.abs(actual - expected) <= bound
-            : Double.isNaN(expected) ? Double.isNaN(actual) : actual == expected;
-    if (!good) {
+    if (!within(actual, expected, bound)) {
       throw new AssertionError(
           what
               + ": got "
@@ -87,6 +105,12 @@ public final class Accuracy {
               + ", bound "
               + bound);
     }
+  }
+
+  private static boolean within(double actual, double expected, double bound) {
+    return Double.isFinite(expected)
+        ? Math.abs(actual - expected) <= bound
+        : Double.isNaN(expected) ? Double.isNaN(actual) : actual == expected;
   }
 
   private static void assertLength(String what, int actual, int expected) {

@@ -63,6 +63,66 @@ public record ReferenceBatch(
         entropySequenceTokens);
   }
 
+  public ReferenceBatch withMask(boolean[] value) {
+    return new ReferenceBatch(
+        offsets,
+        logProb,
+        entropy,
+        old,
+        ref,
+        advantages,
+        weights,
+        value,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens);
+  }
+
+  public ReferenceBatch withDivisors(double tokens, double entropies) {
+    return new ReferenceBatch(
+        offsets,
+        logProb,
+        entropy,
+        old,
+        ref,
+        advantages,
+        weights,
+        mask,
+        tokens,
+        sequenceTokens,
+        entropies,
+        entropySequenceTokens);
+  }
+
+  /** Sequences {@code from .. to - 1} alone, with the normalizers of the whole. */
+  public ReferenceBatch sequences(int from, int to) {
+    int first = (int) offsets[from];
+    int last = (int) offsets[to];
+    long[] starts = Arrays.stream(offsets, from, to + 1).map(o -> o - first).toArray();
+    return new ReferenceBatch(
+        starts,
+        cut(logProb, first, last),
+        cut(entropy, first, last),
+        cut(old, first, last),
+        cut(ref, first, last),
+        cut(advantages, first, last),
+        cut(weights, first, last),
+        mask == null ? null : Arrays.copyOfRange(mask, first, last),
+        divisor,
+        cut(sequenceTokens, from, to),
+        entropyDivisor,
+        cut(entropySequenceTokens, from, to));
+  }
+
+  private static double[] cut(double[] values, int from, int to) {
+    return values == null ? null : Arrays.copyOfRange(values, from, to);
+  }
+
+  private static long[] cut(long[] values, int from, int to) {
+    return values == null ? null : Arrays.copyOfRange(values, from, to);
+  }
+
   int rows() {
     return logProb.length;
   }

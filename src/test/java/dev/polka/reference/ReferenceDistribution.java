@@ -40,13 +40,16 @@ public final class ReferenceDistribution {
     }
     this.broken = bad || top == Double.NEGATIVE_INFINITY;
     this.max = top;
-    double total = 0;
+    int largest = -1;
+    double rest = 0;
     for (int j = 0; j < valid; j++) {
       shifted[j] = scaled[j] == Double.NEGATIVE_INFINITY ? 0 : Math.exp(scaled[j] - top);
-      total += shifted[j];
+      largest = largest < 0 && scaled[j] == top ? j : largest;
+      rest += j == largest ? 0 : shifted[j];
     }
-    this.sum = total;
-    this.logSum = broken ? Double.NaN : Math.log(total);
+    // The largest term is 1; added first, it would swallow the digits of a small rest.
+    this.sum = 1 + rest;
+    this.logSum = broken ? Double.NaN : Math.log1p(rest);
   }
 
   /**
@@ -57,15 +60,7 @@ public final class ReferenceDistribution {
   }
 
   public static ReferenceDistribution of(float[] logits, ReferenceSoftmax softmax, int target) {
-    return of(widen(logits), softmax, target);
-  }
-
-  public static double[] widen(float[] values) {
-    double[] wide = new double[values.length];
-    for (int i = 0; i < values.length; i++) {
-      wide[i] = values[i];
-    }
-    return wide;
+    return of(Storage.widen(logits), softmax, target);
   }
 
   /** The same logits at another temperature. */

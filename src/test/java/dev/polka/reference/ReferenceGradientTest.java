@@ -17,18 +17,18 @@ class ReferenceGradientTest {
   private static final int V = 23;
   private static final double STEP = 1e-3;
   private static final double BAR = 1e-9;
-  private static final double[] LOGITS = ReferenceDistribution.widen(Noise.of(1).normals(V, 2));
-  private static final double[] TEACHER = ReferenceDistribution.widen(Noise.of(2).normals(V, 2));
+  private static final double[] LOGITS = Storage.widen(Noise.of(1).normals(V, 2));
+  private static final double[] TEACHER = Storage.widen(Noise.of(2).normals(V, 2));
 
   static Stream<ReferenceSoftmax> softmaxes() {
     boolean[] keep = Noise.of(3).booleans(V, 0.7);
     return Stream.of(
         ReferenceSoftmax.PLAIN,
-        ReferenceSoftmax.at(0.7),
-        ReferenceSoftmax.at(2).withSoftcap(5),
-        ReferenceSoftmax.at(1.3).withKeep(keep),
+        ReferenceSoftmax.at(0.7f),
+        ReferenceSoftmax.at(2f).withSoftcap(5),
+        ReferenceSoftmax.at(1.3f).withKeep(keep),
         ReferenceSoftmax.PLAIN.withValidVocab(V - 4),
-        ReferenceSoftmax.at(0.9).withSoftcap(3).withKeep(keep).withValidVocab(V - 2));
+        ReferenceSoftmax.at(0.9f).withSoftcap(3).withKeep(keep).withValidVocab(V - 2));
   }
 
   @ParameterizedTest
@@ -60,7 +60,7 @@ class ReferenceGradientTest {
   @ParameterizedTest
   @MethodSource("divergences")
   void divergencesHaveTheirDerivativesForTheStudent(ReferenceDivergence divergence) {
-    ReferenceSoftmax softmax = ReferenceSoftmax.at(1.7).withSoftcap(8);
+    ReferenceSoftmax softmax = ReferenceSoftmax.at(1.7f).withSoftcap(8);
     ReferenceDistribution teacher = ReferenceDistribution.of(TEACHER, softmax, -1);
     ReferenceDistribution student = ReferenceDistribution.of(LOGITS, softmax, -1);
     assertDerivative(

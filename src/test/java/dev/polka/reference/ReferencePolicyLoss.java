@@ -22,6 +22,9 @@ public final class ReferencePolicyLoss {
     /** Sum of the absolute values of the loss's terms. */
     public double magnitude;
 
+    /** Its part in the policy term. */
+    public double policyMagnitude;
+
     public double[] dLogProb;
     public double[] dEntropy;
     public long tokens;
@@ -166,6 +169,7 @@ public final class ReferencePolicyLoss {
     }
     double weight = batch.tokenWeight(b) * (batch.weights() == null ? 1 : batch.weights()[t]);
     result.policyLoss += weight * loss;
+    result.policyMagnitude += Math.abs(weight * loss);
     result.magnitude += Math.abs(weight * loss);
     result.clipped += held ? 1 : 0;
     result.clipLow += a < 0 && r < 1 - objective.clipLow() ? 1 : 0;

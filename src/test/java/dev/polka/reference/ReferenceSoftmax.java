@@ -8,7 +8,12 @@ package dev.polka.reference;
 public record ReferenceSoftmax(double temperature, double softcap, boolean[] keep, int validVocab) {
   public static final ReferenceSoftmax PLAIN = at(1);
 
-  public static ReferenceSoftmax at(double temperature) {
+  /** At the temperature as an f32 option holds it. */
+  public static ReferenceSoftmax at(float temperature) {
+    return exactlyAt(temperature);
+  }
+
+  public static ReferenceSoftmax exactlyAt(double temperature) {
     return new ReferenceSoftmax(temperature, 0, null, 0);
   }
 

@@ -43,6 +43,22 @@ public enum Storage {
     return stored;
   }
 
+  public static double[] widen(float... values) {
+    double[] wide = new double[values.length];
+    for (int i = 0; i < values.length; i++) {
+      wide[i] = values[i];
+    }
+    return wide;
+  }
+
+  public static float[] toF32(double... values) {
+    float[] narrow = new float[values.length];
+    for (int i = 0; i < values.length; i++) {
+      narrow[i] = (float) values[i];
+    }
+    return narrow;
+  }
+
   /** Half the distance between this type's neighbours around {@code value}. */
   public double halfUlp(double value) {
     int exponent = value == 0 ? minExponent : Math.max(Math.getExponent(value), minExponent);

@@ -1,0 +1,94 @@
+package dev.polka.conformance;
+
+import static dev.polka.conformance.Tolerance.F32;
+import static dev.polka.conformance.Tolerance.F64_ADVANTAGE;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The library gives the numbers that verl and TRL give. Runs every case of the directory {@code
+ * -Dpolka.golden=DIR} (default: the copy in the test resources); a case of an operation that this
+ * version does not have is named as pending. The tolerance is {@link Tolerance}'s and no case has
+ * its own.
+ */
+class ConformanceTest {
+  private static final Map<String, int[]> RAN_AND_PENDING = new TreeMap<>();
+
+  @TestFactory
+  Stream<DynamicTest> theLibraryGivesThePeersNumbers() {
+    return GoldenVectors.read(GoldenVectors.directory()).stream()
+        .filter(ConformanceTest::canRun)
+        .map(c -> dynamicTest(c.name(), () -> run(c)));
+  }
+
+  private static boolean canRun(GoldenCase c) {
+    Optional<String> pending = pending(c);
+    pending.ifPresent(why -> System.out.println("pending: " + c.name() + ": " + why));
+    count(c)[1] += pending.isPresent() ? 1 : 0;
+    return pending.isEmpty();
+  }
+
+  private static int[] count(GoldenCase c) {
+    return RAN_AND_PENDING.computeIfAbsent(c.file(), f -> new int[2]);
+  }
+
+  private static Optional<String> pending(GoldenCase c) {
+    return switch (c.file()) {
+      case "advantages.json" -> AdvantageVector.pending(c);
+      case "token_kl.json" -> TokenKlVector.pending(c);
+      case "policy_losses.json" -> PolicyLossVector.pending(c);
+      case "logits.json" ->
+          switch (c.operation()) {
+            case "log_prob_and_entropy" -> Optional.empty();
+            case "divergence" -> DivergenceVector.pending(c);
+            default -> Optional.of("operation " + c.operation());
+          };
+      default -> Optional.of("file " + c.file());
+    };
+  }
+
+  private static void run(GoldenCase c) {
+    count(c)[0]++;
+    switch (c.file()) {
+      case "advantages.json" -> KernelRuns.advantages(AdvantageVector.of(c), F32, F64_ADVANTAGE);
+      case "token_kl.json" -> KernelRuns.tokenKl(TokenKlVector.of(c), F32);
+      case "policy_losses.json" -> {
+        PolicyLossRuns runs = new PolicyLossRuns(PolicyLossVector.of(c), F32);
+        runs.fromLogProbs();
+        runs.fromLogits();
+      }
+      default -> {
+        if (c.operation().equals("divergence")) {
+          KernelRuns.divergence(DivergenceVector.of(c), F32);
+        } else {
+          KernelRuns.logProb(LogProbVector.of(c), F32);
+        }
+      }
+    }
+  }
+
+  @AfterAll
+  static void printCounts() {
+    System.out.println("conformance vectors in " + GoldenVectors.directory());
+    RAN_AND_PENDING.forEach(
+        (file, n) -> System.out.printf("  %s: %d cases ran, %d pending%n", file, n[0], n[1]));
+  }
+
+  @Test
+  void aDirectoryWithoutACaseIsAnError(@TempDir Path empty) {
+    assertThatThrownBy(() -> GoldenVectors.read(empty))
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining(empty.toString());
+  }
+}
