@@ -59,4 +59,14 @@ public record DataSettings(
   public DataSettings withFile(String other, String verifierName) {
     return new DataSettings(other, null, null, shares, seed, verifierName, template, 0);
   }
+
+  /**
+   * The same settings with another longest response.
+   *
+   * @param tokens most tokens of a response
+   * @return the settings
+   */
+  public DataSettings withMaxResponse(int tokens) {
+    return new DataSettings(file, testFile, arithmetic, shares, seed, verifier, template, tokens);
+  }
 }

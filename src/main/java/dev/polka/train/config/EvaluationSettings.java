@@ -23,4 +23,14 @@ public record EvaluationSettings(
   public static EvaluationSettings defaults() {
     return new EvaluationSettings(Split.TEST, 500, 1, 1, 0);
   }
+
+  /**
+   * The same settings for another number of problems.
+   *
+   * @param count how many problems
+   * @return the settings
+   */
+  public EvaluationSettings withProblems(int count) {
+    return new EvaluationSettings(split, count, samples, temperature, everySteps);
+  }
 }

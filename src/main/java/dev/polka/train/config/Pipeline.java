@@ -178,6 +178,16 @@ public record Pipeline(
   }
 
   /**
+   * The same pipeline evaluated differently.
+   *
+   * @param other how every arm is evaluated
+   * @return the pipeline
+   */
+  public Pipeline withEvaluation(EvaluationSettings other) {
+    return new Pipeline(name, seeds, data, models, batching, other, stages, arms);
+  }
+
+  /**
    * The same pipeline with another model of a name it has.
    *
    * @param model the name

@@ -68,21 +68,13 @@ public record ArithmeticTask(
   }
 
   /**
-   * Length of the longest prompt.
+   * A problem whose prompt and answer are as long as any.
    *
-   * @return characters
+   * @return the sum of the largest operands
    */
-  public int longestPrompt() {
-    return 2 * maxDigits + 2;
-  }
-
-  /**
-   * Length of the longest answer.
-   *
-   * @return characters
-   */
-  public int longestAnswer() {
-    return maxDigits + 1;
+  public Problem longest() {
+    long largest = Long.parseLong("9".repeat(maxDigits));
+    return problem(largest, largest);
   }
 
   /** Writes the problem a + b. */

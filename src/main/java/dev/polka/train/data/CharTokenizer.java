@@ -58,10 +58,12 @@ public final class CharTokenizer implements Tokenizer {
    * A tokenizer of the characters in prompts, answers and solutions.
    *
    * @param problems the problems, at least one
+   * @param more further characters, such as those of a template
    * @return the tokenizer; its ids follow the order of code points
    */
-  public static CharTokenizer covering(List<Problem> problems) {
+  public static CharTokenizer covering(List<Problem> problems, String more) {
     var symbols = new TreeSet<Integer>();
+    more.codePoints().forEach(symbols::add);
     for (Problem problem : problems) {
       (problem.prompt() + problem.answer() + problem.solution()).codePoints().forEach(symbols::add);
     }

@@ -46,8 +46,8 @@ class TokenizerTest {
   @Test
   void coveringTokenizerKnowsEveryCharacterOfTheProblems() {
     var problem = new Problem("A\uD83D\uDE00?", "b", "b\n", "f:1");
-    CharTokenizer tokenizer = CharTokenizer.covering(List.of(problem));
-    assertThat(tokenizer.vocabSize()).isEqualTo(6);
+    CharTokenizer tokenizer = CharTokenizer.covering(List.of(problem), "Q: ");
+    assertThat(tokenizer.vocabSize()).isEqualTo(9);
     assertThat(tokenizer.decode(tokenizer.encode("\uD83D\uDE00b\n"))).isEqualTo("\uD83D\uDE00b\n");
   }
 
