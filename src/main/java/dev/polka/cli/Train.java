@@ -90,7 +90,7 @@ final class Train implements Callable<Integer> {
     TaskPreparation prepared = new TrainPlan(options, base, out).prepare();
     Pipeline pipeline = prepared.pipeline();
     Path path = OutputFolder.choose(base, options.out, pipeline.name(), options.resume);
-    describe(out, pipeline, prepared, path);
+    describe(out, pipeline, prepared, shown(base, path));
     if (options.check) {
       return 0;
     }
@@ -107,7 +107,8 @@ final class Train implements Callable<Integer> {
         options.resume ? RunDirectory.resume(path, pipeline) : RunDirectory.begin(path, pipeline)) {
       train(trainer.get(), prepared, directory);
       RunRecords records = RunRecords.read(directory.metrics(), directory.timing());
-      report(out, RunReport.write(path, pipeline, records));
+      RunReport report = RunReport.write(path, pipeline, records);
+      report(out, report, shown(base, report.page()));
     }
     return 0;
   }
@@ -127,7 +128,7 @@ final class Train implements Callable<Integer> {
   }
 
   private static void describe(
-      PrintWriter out, Pipeline pipeline, TaskPreparation prepared, Path path) {
+      PrintWriter out, Pipeline pipeline, TaskPreparation prepared, Path output) {
     out.println(
         pipeline.name()
             + ": "
@@ -149,18 +150,23 @@ final class Train implements Callable<Integer> {
             + prepared.task().prompts().maxResponse());
     out.println(
         "compared: " + pipeline.arms().stream().map(Arm::title).collect(Collectors.joining("; ")));
-    out.println("output: " + path);
+    out.println("output: " + output);
     out.flush();
   }
 
-  private static void report(PrintWriter out, RunReport report) {
+  private static void report(PrintWriter out, RunReport report, Path page) {
     out.println();
     out.print(report.text());
     List<String> warnings = report.warnings();
     warnings.forEach(warning -> out.println("warning: " + warning));
     out.println();
-    out.println("report: " + report.page());
+    out.println("report: " + page);
     out.flush();
+  }
+
+  /** A path as someone in the base folder would write it. */
+  private static Path shown(Path base, Path path) {
+    return base.isAbsolute() && path.startsWith(base) ? base.relativize(path) : path;
   }
 
   private void requireRanges() {
