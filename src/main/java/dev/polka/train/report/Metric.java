@@ -4,8 +4,6 @@ import java.util.Locale;
 
 /** What is measured at each training step. All are functions of the configuration and the seed. */
 public enum Metric {
-  /** The loss that was minimised, of the last update of the step. */
-  LOSS("loss", Form.PLAIN),
   /** Mean score of the step's responses, in [0, 1]. */
   REWARD("reward", Form.PLAIN),
   /** Divergence per token, in nats: to the teacher, or to the reference. */
@@ -16,6 +14,8 @@ public enum Metric {
   CLIP_FRACTION("clip", Form.PERCENT),
   /** Share of groups whose responses all scored the same, so that they teach nothing. */
   ZERO_ADVANTAGE_GROUPS("0-adv groups", Form.PERCENT),
+  /** The loss that was minimised, of the last update of the step. */
+  LOSS("loss", Form.PLAIN),
   /** Norm of the whole gradient before clipping. */
   GRADIENT_NORM("grad", Form.PLAIN),
   /** The learning rate of the step's last update. */

@@ -5,6 +5,9 @@ import java.util.StringJoiner;
 
 /** What both displays say about a step; keeps the recent speed. For one thread. */
 final class StepText {
+  /** Stands between two values; a narrow display cuts there. */
+  static final String SEPARATOR = "  ";
+
   private static final double RECENT = 0.2;
 
   private final TimePrediction prediction;
@@ -29,7 +32,11 @@ final class StepText {
     double speed = timing.tokens() / Math.max(1e-9, timing.seconds());
     tokensPerSecond =
         tokensPerSecond == 0 ? speed : tokensPerSecond + RECENT * (speed - tokensPerSecond);
-    StringJoiner values = new StringJoiner("  ");
+    // What a narrow terminal cuts off stands last.
+    StringJoiner values = new StringJoiner(SEPARATOR);
+    prediction
+        .secondsLeft(stage, metrics.step())
+        .ifPresent(seconds -> values.add("about " + TimePrediction.shown(seconds) + " left"));
     metrics
         .values()
         .forEach(
@@ -40,9 +47,6 @@ final class StepText {
               }
             });
     values.add(speed(tokensPerSecond));
-    prediction
-        .secondsLeft(stage, metrics.step())
-        .ifPresent(seconds -> values.add("about " + TimePrediction.shown(seconds) + " left"));
     return values.toString();
   }
 

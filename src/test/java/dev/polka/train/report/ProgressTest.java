@@ -49,10 +49,9 @@ class ProgressTest {
     }
     assertThat(lines()).hasSize(3);
     assertThat(lines().get(0))
-        .startsWith(
-            "[3/16] seed 1 teacher-rl 20/120  reward 0.431  kl 0.012  entropy 0.800  clip 1%"
-                + "  0-adv groups 35%  12k tok/s  about ")
-        .endsWith(" left");
+        .startsWith("[3/16] seed 1 teacher-rl 20/120  about ")
+        .endsWith(
+            " left  reward 0.431  kl 0.012  entropy 0.800  clip 1%  0-adv groups 35%  12k tok/s");
     assertThat(lines().get(1)).startsWith("[3/16] seed 1 teacher-rl 40/120  ");
     assertThat(lines().get(2))
         .isEqualTo("[3/16] seed 1 teacher-rl done in 25 s: score 0.912 on 400 problems");
@@ -70,6 +69,17 @@ class ProgressTest {
       }
     }
     assertThat(lines()).filteredOn(line -> !line.contains("done in")).hasSize(2);
+  }
+
+  @Test
+  void barShowsAsManyWholeValuesAsFit() {
+    String values = "about 58 s left  reward 0.431  kl 0.012";
+    assertThat(BarProgress.render("[3/16] seed 1 rl", 30, 120, values, 200))
+        .isEqualTo(
+            "[3/16] seed 1 rl [####------------] 30/120  about 58 s left  reward 0.431  kl 0.012");
+    assertThat(BarProgress.render("[3/16] seed 1 rl", 30, 120, values, 75))
+        .isEqualTo("[3/16] seed 1 rl [####------------] 30/120  about 58 s left  reward 0.431");
+    assertThat(BarProgress.render("[3/16] seed 1 rl", 120, 120, values, 20)).hasSize(20);
   }
 
   @Test

@@ -70,7 +70,7 @@ class RunLogTest {
     assertThat(folder.resolve("metrics.jsonl"))
         .hasContent(
             "{\"type\":\"step\",\"seed\":3,\"stage\":\"teacher-rl\",\"step\":3,"
-                + "\"loss\":-3E-7,\"reward\":1,\"clipFraction\":0}");
+                + "\"reward\":1,\"clipFraction\":0,\"loss\":-3E-7}");
   }
 
   @Test
