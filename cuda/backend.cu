@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "device/targets.cuh"
+#include "log_prob.cuh"
 
 namespace polka::cuda {
 namespace {
@@ -100,6 +101,20 @@ cudaError_t ResetStatus(const polka_exec& exec, uint64_t* word) {
   return cudaMemsetAsync(reinterpret_cast<void*>(exec.workspace), 0xFF, sizeof(uint64_t), StreamOf(exec));
 }
 
+polka_status CheckRows(const polka_matrix& logits, const polka_softmax& softmax) {
+  const int64_t columns = softmax.valid_vocab == 0 ? logits.cols : softmax.valid_vocab;
+  const int64_t tile = logits.dtype == POLKA_F32 ? kTileColumns<float> : kTileColumns<Half>;
+  if (columns > kMaxTiles * tile) {
+    return Fail(POLKA_INVALID_ARGUMENT, "logits: vocabulary of %lld columns; on CUDA at most %lld",
+                static_cast<long long>(columns), static_cast<long long>(kMaxTiles * tile));
+  }
+  if (logits.rows > kMaxRows) {
+    return Fail(POLKA_INVALID_ARGUMENT, "logits: %lld rows; on CUDA at most %lld", static_cast<long long>(logits.rows),
+                static_cast<long long>(kMaxRows));
+  }
+  return POLKA_OK;
+}
+
 int32_t Available() {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
@@ -124,15 +139,21 @@ polka_status Check(polka_exec* exec) {
   if (error == cudaSuccess) error = cudaStreamSynchronize(StreamOf(*exec));
   POLKA_TRY(Status(error, "reading the status"));
   if (word == kStatusFine) return POLKA_OK;
-  const long long row = static_cast<long long>(word >> 33);
+  const long long row = static_cast<long long>(word >> 35);
   const uint32_t value = static_cast<uint32_t>(word);
-  switch (static_cast<BadRow>((word >> 32) & 1u)) {
+  switch (static_cast<BadRow>((word >> 32) & 7u)) {
     case BadRow::kTemperature: {
       float temperature;
       memcpy(&temperature, &value, sizeof temperature);
       return Fail(POLKA_OUT_OF_RANGE, "softmax: temperature %g of row %lld is not finite and > 0",
                   static_cast<double>(temperature), row);
     }
+    case BadRow::kOffsets:
+      return Fail(POLKA_OUT_OF_RANGE, "offsets: entry %lld falls, or leaves [0, number of rows]", row);
+    case BadRow::kReward:
+      return Fail(POLKA_OUT_OF_RANGE, "rewards: reward %lld is infinite", row);
+    case BadRow::kSingleton:
+      return Fail(POLKA_OUT_OF_RANGE, "rewards: group %lld has one finite reward, at least 2 are needed", row);
     default:
       return Fail(POLKA_OUT_OF_RANGE, "targets: target %d of row %lld is outside the vocabulary",
                   static_cast<int32_t>(value), row);
@@ -144,7 +165,15 @@ polka_status Check(polka_exec* exec) {
 namespace polka {
 
 const CudaBackend kCudaBackend = {
-    cuda::Available, cuda::Check, cuda::LogProbForwardWorkspace, cuda::LogProbForward, cuda::LogProbBackward,
+    cuda::Available,
+    cuda::Check,
+    cuda::LogProbForwardWorkspace,
+    cuda::LogProbForward,
+    cuda::LogProbBackward,
+    cuda::PolicyLossWorkspace,
+    cuda::PolicyLoss,
+    cuda::PolicyLossFromLogProbWorkspace,
+    cuda::PolicyLossFromLogProb,
 };
 
 }  // namespace polka

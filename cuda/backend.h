@@ -40,10 +40,17 @@ inline cudaStream_t StreamOf(const polka_exec& exec) { return reinterpret_cast<c
 // Says on the stream that every row is fine so far. Without a workspace nothing is reported: *word is 0.
 cudaError_t ResetStatus(const polka_exec& exec, uint64_t* word);
 
+// What the grid, the status word and the tables of statistics can hold.
+polka_status CheckRows(const polka_matrix& logits, const polka_softmax& softmax);
+
 int32_t Available();
 polka_status Check(polka_exec* exec);
 polka_status LogProbForwardWorkspace(polka_log_prob_forward_args* args);
 polka_status LogProbForward(polka_log_prob_forward_args* args);
 polka_status LogProbBackward(polka_log_prob_backward_args* args);
+polka_status PolicyLossWorkspace(polka_policy_loss_args* args);
+polka_status PolicyLoss(polka_policy_loss_args* args);
+polka_status PolicyLossFromLogProbWorkspace(polka_policy_loss_args* args);
+polka_status PolicyLossFromLogProb(polka_policy_loss_args* args);
 
 }  // namespace polka::cuda

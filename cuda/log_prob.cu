@@ -3,25 +3,6 @@
 #include "backend.h"
 
 namespace polka::cuda {
-namespace {
-
-// What the grid and the tables of statistics can hold.
-polka_status CheckRows(const polka_matrix& logits, const polka_softmax& softmax) {
-  const int64_t columns = softmax.valid_vocab == 0 ? logits.cols : softmax.valid_vocab;
-  const int64_t tile = logits.dtype == POLKA_F32 ? kTileColumns<float> : kTileColumns<Half>;
-  if (columns > kMaxTiles * tile) {
-    return Fail(POLKA_INVALID_ARGUMENT, "logits: vocabulary of %lld columns; on CUDA at most %lld",
-                static_cast<long long>(columns), static_cast<long long>(kMaxTiles * tile));
-  }
-  if (logits.rows > kMaxBlocks / 8) {
-    return Fail(POLKA_INVALID_ARGUMENT, "logits: %lld rows; on CUDA at most %lld", static_cast<long long>(logits.rows),
-                static_cast<long long>(kMaxBlocks / 8));
-  }
-  return POLKA_OK;
-}
-
-}  // namespace
-
 polka_status LogProbForwardWorkspace(polka_log_prob_forward_args* args) {
   args->exec.workspace_needed = kStatusBytes;
   return POLKA_OK;

@@ -21,6 +21,8 @@ constexpr int kRowWarps = kRowThreads / kWarpLanes;
 constexpr int64_t kTilesPerWarpRow = 2;
 // Tables of statistics must fit the shared memory that every launch may use.
 constexpr int64_t kMaxTiles = 1024;
+// The status word counts no further.
+constexpr int64_t kMaxRows = int64_t{1} << 28;
 
 struct RowPlan {
   Team team;
@@ -160,6 +162,7 @@ struct LogProbBackwardParams {
   polka_log_prob_backward_args args;
   Team team;
   uint64_t status;
+  bool skip_zero;  // a row without upstream gradients gets zeros, even where its logits are NaN
 };
 
 template <class T, class Out, bool kGeneral>
@@ -190,6 +193,11 @@ struct LogProbBackwardKernel {
       return FillColumns(ctx, out, 0, target.state == RowState::kSkipped ? 0.0f : NAN, member, members);
     }
     row.target = target.column;
+    const float d_entropy = Given(ctx, a.d_entropy, r), d_self_certainty = Given(ctx, a.d_self_certainty, r);
+    const float given = Given(ctx, a.d_log_prob, r);
+    if (p.skip_zero && given == 0 && d_entropy == 0 && d_self_certainty == 0) {
+      return FillColumns(ctx, out, 0, 0.0f, member, members);
+    }
     // In place, the target's logit must be read by all before anyone writes. One warp alone meets a
     // barrier further down where its row is not aligned.
     const float y = TargetLogit(ctx, row);
@@ -198,9 +206,8 @@ struct LogProbBackwardKernel {
 
     const float max = Given(ctx, a.max, r), log_sum = Given(ctx, a.log_sum, r);
     const float entropy = Given(ctx, a.entropy, r), finite = Given(ctx, a.finite_columns, r);
-    const float d_entropy = Given(ctx, a.d_entropy, r), d_self_certainty = Given(ctx, a.d_self_certainty, r);
     // The log-prob of a target at -inf is -inf whatever the other logits are: no gradient from it.
-    const float d_log_prob = y == -INFINITY ? 0 : Given(ctx, a.d_log_prob, r);
+    const float d_log_prob = y == -INFINITY ? 0 : given;
     const float scale = (a.gradient_scale == 0 ? 1 : a.gradient_scale) / row.temperature;
     const Exponent exponent(max, row.log2e_over_t);
     const SoftmaxGradient g = GradientCoefficients(d_log_prob, d_entropy, d_self_certainty, entropy, finite,
@@ -217,7 +224,7 @@ struct LogProbBackwardKernel {
       LoadTile(ctx, row.span, begin, tile);
       // Lanes of an unaligned row write into each other's columns.
       if (unaligned) ctx.WarpBarrier();
-      WriteGradientTile<kGeneral>(ctx, row, begin, tile, exponent, g, y != -INFINITY, at_target, out);
+      WriteGradientTile<kGeneral, kGeneral>(ctx, row, begin, tile, exponent, g, y != -INFINITY, at_target, out);
     }
     out.columns = a.d_logits.cols;
     FillColumns(ctx, out, row.span.columns, 0.0f, member, members);
@@ -226,13 +233,13 @@ struct LogProbBackwardKernel {
 
 template <class Launcher>
 typename Launcher::Result LaunchLogProbBackward(const polka_log_prob_backward_args& a, const DeviceLimits& limits,
-                                                uint64_t status, const Launcher& launch) {
+                                                uint64_t status, const Launcher& launch, bool skip_zero = false) {
   const bool general =
       a.d_entropy != 0 || a.d_self_certainty != 0 || a.softmax.softcap != 0 || a.softmax.keep_mask != 0;
   const auto with = [&]<class T, class Out, bool kGeneral>() {
     const int64_t columns = a.softmax.valid_vocab == 0 ? a.logits.cols : a.softmax.valid_vocab;
-    RowPlan plan = PlanRows(a.logits.rows, TileCount<T>(columns), 0, limits);
-    return launch(LogProbBackwardKernel<T, Out, kGeneral>{}, plan.launch, {a, plan.team, status});
+    const RowPlan plan = PlanRows(a.logits.rows, TileCount<T>(columns), 0, limits);
+    return launch(LogProbBackwardKernel<T, Out, kGeneral>{}, plan.launch, {a, plan.team, status, skip_zero});
   };
   const auto with_types = [&]<class T, class Out>() {
     return general ? with.template operator()<T, Out, true>() : with.template operator()<T, Out, false>();

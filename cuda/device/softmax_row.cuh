@@ -367,9 +367,10 @@ POLKA_DEVICE TileStats MergeTiles(Context& ctx, const StatsTable& table, float t
   return total;
 }
 
-// Writes the gradient of one tile. kGeneral: with an entropy or self-certainty part, a softcap or a
-// keep-mask. The target's column is `target_gradient`, where it lies in the tile and has_target holds.
-template <bool kGeneral, class T, class Out, class Context>
+// Writes the gradient of one tile. kGeneral: with a softcap, a keep-mask or a self-certainty part;
+// kSlope: with an entropy part. The target's column is `target_gradient`, where it lies in the tile
+// and has_target holds.
+template <bool kGeneral, bool kSlope, class T, class Out, class Context>
 POLKA_DEVICE void WriteGradientTile(Context& ctx, const LogitsRow<T>& row, int64_t begin, const TileVectors& tile,
                                     const Exponent& exponent, const SoftmaxGradient& g, bool has_target,
                                     float target_gradient, const RowSpan<Out>& out) {
@@ -385,15 +386,14 @@ POLKA_DEVICE void WriteGradientTile(Context& ctx, const LogitsRow<T>& row, int64
     for (int e = 0; e < per; ++e) {
       const float x2 = exponent(y[e]);
       const float p = Exp2(x2);
-      if (!kGeneral) {
-        d[e] = p * g.constant;
-        continue;
-      }
-      const bool finite = y[e] > -INFINITY;
-      d[e] = GradientElement(p, fmaxf(x2, -200.0f), g.constant, g.slope) + (finite ? g.uniform : 0.0f);
-      if (row.softcap != 0) {
-        const float t = y[e] / row.softcap;
-        d[e] = finite || y[e] != y[e] ? d[e] * fmaf(-t, t, 1.0f) : 0.0f;
+      d[e] = kSlope ? GradientElement(p, fmaxf(x2, -200.0f), g.constant, g.slope) : p * g.constant;
+      if constexpr (kGeneral) {
+        const bool finite = y[e] > -INFINITY;
+        d[e] += finite ? g.uniform : 0.0f;
+        if (row.softcap != 0) {
+          const float t = y[e] / row.softcap;
+          d[e] = finite || y[e] != y[e] ? d[e] * fmaf(-t, t, 1.0f) : 0.0f;
+        }
       }
     }
     if (has_target && target.vector == i) {

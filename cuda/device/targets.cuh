@@ -7,9 +7,15 @@
 namespace polka::cuda {
 
 // The status word: all ones where every row was fine, else the lowest bad row, what was bad, and its
-// value: row * 2^33 + kind * 2^32 + 32 bits of value. Rows are fewer than 2^31.
+// value: row * 2^35 + kind * 2^32 + 32 bits of value. Rows are fewer than 2^28.
 constexpr uint64_t kStatusFine = ~uint64_t{0};
-enum class BadRow : uint32_t { kTarget = 0, kTemperature = 1 };
+enum class BadRow : uint32_t {
+  kTarget = 0,       // outside the vocabulary
+  kTemperature = 1,  // not finite and > 0
+  kOffsets = 2,      // offsets[row] falls or leaves [0, count]
+  kReward = 3,       // infinite
+  kSingleton = 4,    // a group with one finite reward, where that is an error
+};
 
 // An out-of-range target keeps its value as far as 32 bits go.
 POLKA_DEVICE uint32_t ClampedBits(int64_t value) {
@@ -21,7 +27,7 @@ template <class Context>
 POLKA_DEVICE void ReportRow(Context& ctx, uint64_t status, int64_t row, BadRow kind, uint32_t value) {
   if (status == 0) return;
   ctx.AtomicMin(reinterpret_cast<uint64_t*>(status),
-                (static_cast<uint64_t>(row) << 33) | (static_cast<uint64_t>(kind) << 32) | value);
+                (static_cast<uint64_t>(row) << 35) | (static_cast<uint64_t>(kind) << 32) | value);
 }
 
 enum class RowState { kSkipped, kFine, kBad };

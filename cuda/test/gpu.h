@@ -15,6 +15,7 @@
 #else
 #include "emulator/emulator.h"
 #include "log_prob.cuh"
+#include "policy_loss.cuh"
 #endif
 
 namespace polka::cuda::test {
@@ -91,6 +92,15 @@ class Gpu {
   void Run(const polka_log_prob_backward_args& a) {
     LaunchLogProbBackward(a, emulator_.options.limits, status_address_, emulator::EmulatorLauncher{emulator_});
   }
+  // The workspace is taken here; its contents are NaN before the call.
+  void Run(polka_policy_loss_args a) {
+    TakeWorkspace(a);
+    LaunchPolicyLoss(a, PolicyWorkspaceOf(a, true).memory, emulator_.options.limits, Launcher());
+  }
+  void RunFromLogProb(polka_policy_loss_args a) {
+    TakeWorkspace(a);
+    LaunchTokenObjective(a, PolicyWorkspaceOf(a, false).memory, Launcher());
+  }
   // The status word after the calls so far.
   uint64_t Status() const { return Fetch<uint64_t>(status_address_, 1)[0]; }
 
@@ -105,6 +115,14 @@ class Gpu {
   const emulator::Report& report() const { return emulator_.report; }
 
  private:
+  emulator::EmulatorLauncher Launcher() { return {emulator_}; }
+
+  void TakeWorkspace(polka_policy_loss_args& a) {
+    a.exec.workspace = 0;
+    a.exec.workspace_bytes = PolicyWorkspaceOf(a, true).bytes;
+    a.exec.workspace = status_address_ = Output<unsigned char>(a.exec.workspace_bytes, "workspace");
+  }
+
   template <class T>
   uint64_t Place(const std::vector<T>& values, const char* name, uint64_t misalignment,
                  emulator::Permission permission) {

@@ -334,7 +334,7 @@ TEST(LogProbForward, BadRowsAreReportedNotRead) {
     options.order = order;
     const Forward f = RunForward(c, logits, options);
     EXPECT_EQ(f.findings, "");
-    EXPECT_EQ(f.status, (uint64_t{1} << 33) | 3000u);  // the lowest bad row and its target
+    EXPECT_EQ(f.status, (uint64_t{1} << 35) | 3000u);  // the lowest bad row and its target
     EXPECT_TRUE(isnan(f.log_prob[1]) && isnan(f.log_prob[2]));
     EXPECT_FALSE(isnan(f.log_prob[0]) || isnan(f.log_prob[3]));
   }

@@ -15,6 +15,10 @@ struct CudaBackend {
   polka_status (*log_prob_forward_workspace)(polka_log_prob_forward_args*);
   polka_status (*log_prob_forward)(polka_log_prob_forward_args*);
   polka_status (*log_prob_backward)(polka_log_prob_backward_args*);
+  polka_status (*policy_loss_workspace)(polka_policy_loss_args*);
+  polka_status (*policy_loss)(polka_policy_loss_args*);
+  polka_status (*policy_loss_from_log_prob_workspace)(polka_policy_loss_args*);
+  polka_status (*policy_loss_from_log_prob)(polka_policy_loss_args*);
 };
 
 extern const CudaBackend kCudaBackend __attribute__((weak));

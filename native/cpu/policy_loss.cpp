@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "policy_loss.cpp"
 #include "hwy/foreach_target.h"
 
+#include "cuda_backend.h"
 #include "dispatch.h"
 #include "parallel.h"
 #include "policy_loss_memory.h"
@@ -205,7 +206,7 @@ constexpr int64_t kMaxRows = int64_t{1} << 48;
 
 polka_status CheckSizes(const polka_policy_loss_args* args, const char* name) {
   POLKA_TRY(CheckStruct(args, args == nullptr ? 0 : args->struct_size, sizeof *args, name));
-  POLKA_TRY(CheckExec(args->exec));
+  POLKA_TRY(CheckExec(args->exec, true));
   POLKA_TRY(CheckOption(args->objective.ratio_level, POLKA_RATIO_SEQUENCE, "ratio_level"));
   const int64_t rows = args->logits.rows, sequences = args->batch.sequences;
   if (rows < 0 || rows > kMaxRows) {
@@ -224,7 +225,8 @@ extern "C" polka_status polka_policy_loss_workspace(polka_policy_loss_args* args
   using namespace polka;
   POLKA_TRY(CheckSizes(args, "policy_loss"));
   POLKA_TRY(CheckMatrix(args->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(args->softmax, args->logits, "softmax"));
+  POLKA_TRY(CheckSoftmax(args->softmax, args->logits, "softmax", OnCpu(args->exec)));
+  if (!OnCpu(args->exec)) return kCudaBackend.policy_loss_workspace(args);
   args->exec.workspace_needed = PlanPolicyLoss(*args).bytes;
   return POLKA_OK;
 }
@@ -235,12 +237,13 @@ extern "C" polka_status polka_policy_loss(polka_policy_loss_args* args) {
   const polka_policy_loss_args& a = *args;
   args->exec.ran_target = POLKA_TARGET_NONE;
   POLKA_TRY(CheckMatrix(a.logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a.softmax, a.logits, "softmax"));
+  POLKA_TRY(CheckSoftmax(a.softmax, a.logits, "softmax", OnCpu(a.exec)));
   POLKA_TRY(CheckTokenObjective(a));
   POLKA_TRY(CheckArray(a.log_prob, 0, 4, "log_prob"));
   POLKA_TRY(CheckArray(a.entropy, 0, 4, "entropy"));
   if (a.d_logits.data != 0) POLKA_TRY(CheckGradient(a.logits, a.d_logits, a.gradient_scale, "d_logits"));
-  POLKA_TRY(CheckTargets(a.targets, a.softmax, a.logits));
+  POLKA_TRY(CheckTargets(a.targets, a.softmax, a.logits, OnCpu(a.exec)));
+  if (!OnCpu(a.exec)) return kCudaBackend.policy_loss(args);
   const PolicyLossPlan plan = PlanPolicyLoss(a);
   POLKA_TRY(CheckWorkspace(a.exec, plan.bytes));
   int32_t target;
@@ -252,6 +255,7 @@ extern "C" polka_status polka_policy_loss(polka_policy_loss_args* args) {
 extern "C" polka_status polka_policy_loss_from_log_prob_workspace(polka_policy_loss_args* args) {
   using namespace polka;
   POLKA_TRY(CheckSizes(args, "policy_loss_from_log_prob"));
+  if (!OnCpu(args->exec)) return kCudaBackend.policy_loss_from_log_prob_workspace(args);
   args->exec.workspace_needed = TokenObjectiveBytes(*args);
   return POLKA_OK;
 }
@@ -271,6 +275,7 @@ extern "C" polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* 
   POLKA_TRY(CheckArray(a.entropy, a.objective.entropy_coefficient == 0 ? 0 : a.logits.rows, 4, "entropy"));
   POLKA_TRY(CheckArray(a.d_log_prob, 0, 4, "d_log_prob"));
   POLKA_TRY(CheckArray(a.d_entropy, 0, 4, "d_entropy"));
+  if (!OnCpu(a.exec)) return kCudaBackend.policy_loss_from_log_prob(args);
   POLKA_TRY(CheckWorkspace(a.exec, TokenObjectiveBytes(a)));
   RunTokenObjective({args, reinterpret_cast<const float*>(a.log_prob), reinterpret_cast<const float*>(a.entropy),
                      has_targets, a.exec.workspace},

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "cuda_backend.h"
 #include "parallel.h"
 #include "rows.h"
 #include "status.h"
@@ -251,7 +252,7 @@ polka_status CheckTokenObjective(const polka_policy_loss_args& a) {
   const int64_t rows = a.logits.rows;
   POLKA_TRY(CheckOption(a.batch.advantage_per_sequence, 1, "advantage_per_sequence"));
   POLKA_TRY(CheckArray(a.batch.offsets, 0, 8, "offsets"));
-  POLKA_TRY(CheckOffsets(a.batch.offsets, a.batch.sequences, rows, "offsets"));
+  POLKA_TRY(CheckOffsets(a.batch.offsets, a.batch.sequences, rows, "offsets", OnCpu(a.exec)));
   POLKA_TRY(CheckArray(a.batch.old_log_prob, 0, 4, "old_log_prob"));
   POLKA_TRY(CheckArray(a.batch.ref_log_prob, a.objective.kl_estimator == POLKA_KL_NONE ? 0 : rows, 4, "ref_log_prob"));
   POLKA_TRY(CheckArray(a.batch.advantages, rows, 4, "advantages"));
