@@ -19,8 +19,7 @@ public class PolkaException extends RuntimeException {
 
   /**
    * The status of the call, as {@code polka.h} numbers them: 3 = the device or instruction set is
-   * not there, 4 = the workspace was too small, 5 = a CUDA call failed, 6 = the CUDA context is
-   * lost.
+   * not there, 4 = the workspace was too small.
    *
    * @return the {@code polka_status}
    */

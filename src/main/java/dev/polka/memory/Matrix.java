@@ -260,47 +260,83 @@ public final class Matrix implements AutoCloseable {
     return region.address();
   }
 
-  /** {@return the element type} */
+  /**
+   * The element type.
+   *
+   * @return f32, bf16 or f16
+   */
   public DType dtype() {
     return dtype;
   }
 
-  /** {@return where the rows lie} */
+  /**
+   * Where the rows lie.
+   *
+   * @return the layout
+   */
   public MatrixLayout layout() {
     return layout;
   }
 
-  /** {@return the number of rows} */
+  /**
+   * The number of rows.
+   *
+   * @return rows
+   */
   public long rows() {
     return layout.rows();
   }
 
-  /** {@return the number of columns} */
+  /**
+   * The number of columns.
+   *
+   * @return elements per row
+   */
   public long cols() {
     return layout.cols();
   }
 
-  /** {@return the bytes from the first element to one past the last, gaps between rows included} */
+  /**
+   * The distance in bytes from the first element to one past the last.
+   *
+   * @return bytes spanned, gaps between rows included
+   */
   public long span() {
     return layout.span() * dtype.bytes();
   }
 
-  /** {@return where the memory lies: device, stream and allocator} */
+  /**
+   * Where the memory lies.
+   *
+   * @return device, stream and allocator
+   */
   public Placement placement() {
     return region.placement();
   }
 
-  /** {@return the device of the memory} */
+  /**
+   * The device of the memory.
+   *
+   * @return the device
+   */
   public Device device() {
     return region.placement().device();
   }
 
-  /** {@return true if the view may only be read, being of a read-only buffer} */
+  /**
+   * Whether the view may only be read.
+   *
+   * @return true for views of read-only buffers
+   */
   public boolean readOnly() {
     return region.readOnly();
   }
 
-  /** {@return what keeps the address valid: the buffer, the tensor, or null for a raw address} */
+  /**
+   * What keeps the address valid.
+   *
+   * @return the buffer, the tensor, or null for a raw address
+   */
   public Object owner() {
     return region.owner();
   }

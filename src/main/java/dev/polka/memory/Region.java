@@ -12,8 +12,6 @@ final class Region {
   private final long bytes;
   private final Placement placement;
   private final Object owner;
-  private final Region whole; // what this is a part of, or null
-  private final Owner library; // the owner, if it wants to be asked and told
   private final boolean readOnly;
   private final Allocation allocation; // null where the memory belongs to somebody else
   private boolean closed;
@@ -43,9 +41,7 @@ final class Region {
     this.address = address;
     this.bytes = bytes;
     this.placement = Objects.requireNonNull(placement, "placement");
-    this.whole = owner instanceof Region region ? region : null;
-    this.owner = whole == null ? owner : whole.owner;
-    this.library = this.owner instanceof Owner asked ? asked : null;
+    this.owner = owner;
     this.readOnly = readOnly;
     this.allocation = allocation;
   }
@@ -74,20 +70,20 @@ final class Region {
   }
 
   private void requireUsable() {
-    if (whole != null) {
+    if (owner instanceof Region whole) {
       whole.requireUsable();
     }
     if (closed) {
       throw new IllegalStateException(name + ": used after close()");
     }
-    if (library != null && !library.isAlive()) {
+    if (owner instanceof Owner library && !library.isAlive()) {
       throw new IllegalStateException(name + ": used after its " + owner + " was closed");
     }
   }
 
   /** Tells the library that the memory belongs to that it was written from outside. */
   void written() {
-    if (library != null) {
+    if (owner() instanceof Owner library) {
       library.written();
     }
   }
@@ -101,7 +97,7 @@ final class Region {
   }
 
   Object owner() {
-    return owner;
+    return owner instanceof Region whole ? whole.owner() : owner;
   }
 
   boolean readOnly() {

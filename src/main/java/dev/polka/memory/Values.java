@@ -34,37 +34,65 @@ public abstract sealed class Values implements AutoCloseable
     return region.address();
   }
 
-  /** {@return the number of elements} */
+  /**
+   * How many elements the view has.
+   *
+   * @return the number of elements
+   */
   public final long size() {
     return size;
   }
 
-  /** {@return the length in bytes} */
+  /**
+   * How long the view is.
+   *
+   * @return its length in bytes
+   */
   public final long bytes() {
     return size * dtype.bytes();
   }
 
-  /** {@return the element type} */
+  /**
+   * The element type.
+   *
+   * @return the type
+   */
   public final DType dtype() {
     return dtype;
   }
 
-  /** {@return where the memory lies: device, stream and allocator} */
+  /**
+   * Where the memory lies.
+   *
+   * @return device, stream and allocator
+   */
   public final Placement placement() {
     return region.placement();
   }
 
-  /** {@return the device of the memory} */
+  /**
+   * The device of the memory.
+   *
+   * @return the device
+   */
   public final Device device() {
     return region.placement().device();
   }
 
-  /** {@return true if the view may only be read, being of a read-only buffer} */
+  /**
+   * Whether the view may only be read.
+   *
+   * @return true for views of read-only buffers
+   */
   public final boolean readOnly() {
     return region.readOnly();
   }
 
-  /** {@return what keeps the address valid: the buffer, the tensor, or null for a raw address} */
+  /**
+   * What keeps the address valid.
+   *
+   * @return the buffer, the tensor, or null for a raw address
+   */
   public final Object owner() {
     return region.owner();
   }

@@ -98,9 +98,8 @@ public final class NativeCall {
   public void in(String name, Values view, long size, int at) {
     if (view != null) {
       requireSize(name, view, size);
-      long address = view.address();
-      add(name, view, address, view.bytes(), view.placement(), false);
-      buffer.putLong(at, address);
+      add(name, view, view.address(), view.bytes(), view.placement(), false);
+      buffer.putLong(at, view.address());
     }
   }
 
@@ -118,9 +117,8 @@ public final class NativeCall {
     if (view != null) {
       requireSize(name, view, size);
       requireWritable(name, view.readOnly());
-      long address = view.address();
-      add(name, view, address, view.bytes(), view.placement(), true);
-      buffer.putLong(at, address);
+      add(name, view, view.address(), view.bytes(), view.placement(), true);
+      buffer.putLong(at, view.address());
     }
   }
 
