@@ -1,6 +1,7 @@
 package dev.polka.train.checkpoint;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
@@ -9,7 +10,13 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /**
  * Files and directories that are there whole or not at all, whenever the process or the machine
@@ -20,6 +27,9 @@ import java.util.Map;
 public final class DurableFiles {
   /** What unfinished work is called; a leftover of that name can be deleted at any time. */
   static final String UNFINISHED = ".unfinished";
+
+  private static final ExecutorService FLUSHERS =
+      Executors.newFixedThreadPool(4, DurableFiles::daemon);
 
   private DurableFiles() {}
 
@@ -32,17 +42,19 @@ public final class DurableFiles {
    */
   public static void writeFile(Path file, FileContent content) throws IOException {
     Path beside = beside(file);
+    Path folder = file.toAbsolutePath().getParent();
     Files.deleteIfExists(beside);
     content.writeTo(beside);
-    flush(beside);
+    // The folder too: what was renamed into it before must not come after this file.
+    flush(List.of(beside, folder));
     Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
-    flushFolder(file.toAbsolutePath().getParent());
+    flush(List.of(folder));
   }
 
   /**
    * Writes a directory of files. One that is there is replaced, and for a moment there is none: a
-   * reader that must always find one needs a name that points to it, as {@link CheckpointStore}
-   * has.
+   * reader that must always find one needs a file that names it, as {@link CheckpointStore} has.
+   * The directory's own name is flushed with the next {@link #writeFile} beside it.
    *
    * @param directory the directory; its parent exists
    * @param files what to write, by file name
@@ -53,15 +65,15 @@ public final class DurableFiles {
     Path beside = beside(directory);
     delete(beside);
     Files.createDirectory(beside);
+    List<Path> written = new ArrayList<>(List.of(beside));
     for (Map.Entry<String, FileContent> file : files.entrySet()) {
       Path path = beside.resolve(file.getKey());
       file.getValue().writeTo(path);
-      flush(path);
+      written.add(path);
     }
-    flushFolder(beside);
+    flush(written);
     delete(directory);
     Files.move(beside, directory, StandardCopyOption.ATOMIC_MOVE);
-    flushFolder(directory.toAbsolutePath().getParent());
   }
 
   /**
@@ -100,15 +112,41 @@ public final class DurableFiles {
     return path.resolveSibling(path.getFileName() + UNFINISHED);
   }
 
-  private static void flush(Path file) throws IOException {
-    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
-      channel.force(true);
+  /** Flushes files and folders side by side: the disk does several at the price of one. */
+  private static void flush(List<Path> paths) throws IOException {
+    List<Future<Void>> flushes = new ArrayList<>();
+    for (Path path : paths.subList(1, paths.size())) {
+      flushes.add(FLUSHERS.submit(() -> flush(path)));
+    }
+    flush(paths.get(0));
+    for (Future<Void> flush : flushes) {
+      await(flush);
     }
   }
 
-  private static void flushFolder(Path folder) throws IOException {
-    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+  private static Void flush(Path path) throws IOException {
+    StandardOpenOption mode =
+        Files.isDirectory(path) ? StandardOpenOption.READ : StandardOpenOption.WRITE;
+    try (FileChannel channel = FileChannel.open(path, mode)) {
       channel.force(true);
     }
+    return null;
+  }
+
+  private static void await(Future<Void> flush) throws IOException {
+    try {
+      flush.get();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new InterruptedIOException("interrupted while flushing to disk");
+    } catch (ExecutionException e) {
+      throw e.getCause() instanceof IOException reported ? reported : new IOException(e.getCause());
+    }
+  }
+
+  private static Thread daemon(Runnable task) {
+    Thread thread = new Thread(task, "polka-flush");
+    thread.setDaemon(true);
+    return thread;
   }
 }
