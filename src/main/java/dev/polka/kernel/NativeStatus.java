@@ -24,6 +24,8 @@ final class NativeStatus {
     return switch (status) {
       case PolkaNative.POLKA_INVALID_ARGUMENT -> new IllegalArgumentException(text);
       case PolkaNative.POLKA_OUT_OF_RANGE -> new IndexOutOfBoundsException(text);
+      case PolkaNative.POLKA_CUDA_ERROR -> new CudaException(status, text);
+      case PolkaNative.POLKA_CUDA_LOST -> new CudaFatalException(status, text);
       default ->
           device.kind() == Device.Kind.CUDA
               ? new CudaException(status, text)

@@ -21,10 +21,12 @@ import java.util.Objects;
  * Advantages and weights have no gradient. Log-ratios are clamped to 20 before they are
  * exponentiated, with gradient 0 beyond.
  *
- * <p>The gradient is that of {@code gradientScale * loss}. A token is skipped by its target or mask
- * (see {@link Targets}). A log-prob or advantage that is not finite makes the loss NaN, unless
- * {@link #withSkipNonFinite} masks such rows; the metrics count them either way. A micro-batch that
- * holds whole sequences gives the same gradient rows, bit for bit, as the batch does.
+ * <p>The gradient is that of {@code gradientScale * loss}. A clipped or clamped value is a
+ * constant, with gradient exactly 0. A token is skipped by its target or mask (see {@link
+ * Targets}). A row is non-finite if its log-prob or advantage is, or if its old or reference
+ * log-prob or its weight is NaN; it makes the loss NaN, unless {@link #withSkipNonFinite} masks it,
+ * and the metrics count it either way. A micro-batch of whole sequences gives the same gradient
+ * rows, bit for bit, as the batch does.
  *
  * <p>Sources: PPO, Schulman et al. 2017; dual clip, Ye et al. 2020; GRPO, Shao et al. 2024; DAPO,
  * Yu et al. 2025; Dr. GRPO, Liu et al. 2025; GSPO, Zheng et al. 2025; two-sided clip, INTELLECT-2,
@@ -38,7 +40,7 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
 
   static final float DEFAULT_MAX_LOG_RATIO = 20;
 
-  private final PolicyObjective objective;
+  final PolicyObjective objective;
 
   private PolicyLoss(CallOptions options, PolicyObjective objective) {
     super(options);
@@ -56,48 +58,41 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   }
 
   /**
-   * PPO: token ratios clipped to [0.8, 1.2]. verl also clips dually: {@code withDualClip(3)}.
-   *
-   * @return the operation
+   * {@return the loss of PPO: token ratios clipped to [0.8, 1.2]} verl also clips dually: {@code
+   * withDualClip(3)}.
    */
   public static PolicyLoss ppo() {
     return of(RatioLevel.TOKEN, 0.2f, 0.2f);
   }
 
   /**
-   * GRPO: token ratios clipped to [0.8, 1.2]; advantages from {@link GroupAdvantage#grpo}, normally
-   * with {@link Normalizer#sequences}. The paper adds {@code withKl(KlEstimator.K3, 0.04)}.
-   *
-   * @return the operation
+   * {@return the loss of GRPO: token ratios clipped to [0.8, 1.2]} Takes advantages from {@link
+   * GroupAdvantage#grpo}, normally with {@link Normalizer#sequences}. The paper adds {@code
+   * withKl(KlEstimator.K3, 0.04)}.
    */
   public static PolicyLoss grpo() {
     return of(RatioLevel.TOKEN, 0.2f, 0.2f);
   }
 
   /**
-   * DAPO: token ratios clipped to [0.8, 1.28], so that unlikely tokens can grow; with {@link
-   * Normalizer#tokens}.
-   *
-   * @return the operation
+   * {@return the loss of DAPO: token ratios clipped to [0.8, 1.28], so that unlikely tokens can
+   * grow} Goes with {@link Normalizer#tokens}.
    */
   public static PolicyLoss dapo() {
     return of(RatioLevel.TOKEN, 0.2f, 0.28f);
   }
 
   /**
-   * Dr. GRPO: token ratios clipped to [0.8, 1.2]; advantages from {@link GroupAdvantage#drGrpo},
-   * with {@link Normalizer#constant}, so that length weighs nothing.
-   *
-   * @return the operation
+   * {@return the loss of Dr. GRPO: token ratios clipped to [0.8, 1.2]} Takes advantages from {@link
+   * GroupAdvantage#drGrpo}, with {@link Normalizer#constant}, so that length weighs nothing.
    */
   public static PolicyLoss drGrpo() {
     return of(RatioLevel.TOKEN, 0.2f, 0.2f);
   }
 
   /**
-   * GSPO: sequence ratios clipped to [1 - 3e-4, 1 + 4e-4]; with {@link Normalizer#sequences}.
-   *
-   * @return the operation
+   * {@return the loss of GSPO: sequence ratios clipped to [1 - 3e-4, 1 + 4e-4]} Goes with {@link
+   * Normalizer#sequences}.
    */
   public static PolicyLoss gspo() {
     return of(RatioLevel.SEQUENCE, 3e-4f, 4e-4f);
@@ -106,10 +101,6 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   @Override
   PolicyLoss with(CallOptions other) {
     return new PolicyLoss(other, objective);
-  }
-
-  PolicyObjective objective() {
-    return objective;
   }
 
   private PolicyLoss with(PolicyObjective other) {
@@ -263,7 +254,7 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   }
 
   /**
-   * Masks rows whose log-prob or advantage is not finite, instead of making the loss NaN.
+   * Masks non-finite rows, instead of making the loss NaN.
    *
    * @return the operation with it
    */

@@ -86,7 +86,7 @@ final class PolicyLossCall {
       Floats logProb,
       Floats entropy,
       LossResult out) {
-    if (entropy == null && loss.objective().entropyBonus() != 0) {
+    if (entropy == null && loss.objective.entropyBonus() != 0) {
       throw new IllegalArgumentException("entropy: is missing, but there is an entropy bonus");
     }
     long rows = logProb.size();
@@ -119,12 +119,12 @@ final class PolicyLossCall {
       NativeCall call,
       ByteBuffer struct,
       long rows) {
-    if (loss.objective().kl().estimator() != null) {
+    if (loss.objective.kl().estimator() != null) {
       batch.requireReference();
     }
     long sequences = batch.sequences();
     batch.write(call, struct, PolicyLossStruct.BATCH, rows);
-    loss.objective().write(struct, PolicyLossStruct.OBJECTIVE);
+    loss.objective.write(struct, PolicyLossStruct.OBJECTIVE);
     normalizer.write(call, "normalizer", struct, PolicyLossStruct.NORMALIZER, sequences);
     batch
         .entropyNormalizer(normalizer)

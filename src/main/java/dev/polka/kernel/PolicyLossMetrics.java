@@ -17,15 +17,15 @@ import dev.polka.memory.Doubles;
  * @param dualClippedSum tokens with negative advantage held by the dual clip
  * @param clipLowSum tokens with {@code r < 1 - low} and negative advantage
  * @param clipHighSum tokens with {@code r > 1 + high} and positive advantage
- * @param clipLowSequences the same over sequences, for sequence ratios
- * @param clipHighSequences the same over sequences, for sequence ratios
- * @param approxKlSum sum of {@code old - log_prob}, clamped as in the ratio
+ * @param clipLowSequences sequences with such a token, for sequence ratios
+ * @param clipHighSequences sequences with such a token, for sequence ratios
+ * @param approxKlSum sum of {@code old - log_prob}, clamped for a token ratio
  * @param klSum sum of the KL estimates to the reference
  * @param entropySum sum of the entropies
  * @param ratioSum sum of the ratios
  * @param ratioMin the smallest ratio; infinity if no token counts
  * @param ratioMax the largest ratio; minus infinity if no token counts
- * @param nonFiniteRows rows, not masked, whose log-prob or advantage is not finite
+ * @param nonFiniteRows rows, not masked, that are non-finite in the sense of {@link PolicyLoss}
  * @param firstNonFiniteRow the lowest of them, or -1
  */
 public record PolicyLossMetrics(

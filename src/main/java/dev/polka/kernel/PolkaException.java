@@ -19,7 +19,8 @@ public class PolkaException extends RuntimeException {
 
   /**
    * The status of the call, as {@code polka.h} numbers them: 3 = the device or instruction set is
-   * not there, 4 = the workspace was too small.
+   * not there, 4 = the workspace was too small, 5 = a CUDA call failed, 6 = the CUDA context is
+   * lost.
    *
    * @return the {@code polka_status}
    */

@@ -260,83 +260,47 @@ public final class Matrix implements AutoCloseable {
     return region.address();
   }
 
-  /**
-   * The element type.
-   *
-   * @return f32, bf16 or f16
-   */
+  /** {@return the element type} */
   public DType dtype() {
     return dtype;
   }
 
-  /**
-   * Where the rows lie.
-   *
-   * @return the layout
-   */
+  /** {@return where the rows lie} */
   public MatrixLayout layout() {
     return layout;
   }
 
-  /**
-   * The number of rows.
-   *
-   * @return rows
-   */
+  /** {@return the number of rows} */
   public long rows() {
     return layout.rows();
   }
 
-  /**
-   * The number of columns.
-   *
-   * @return elements per row
-   */
+  /** {@return the number of columns} */
   public long cols() {
     return layout.cols();
   }
 
-  /**
-   * The distance in bytes from the first element to one past the last.
-   *
-   * @return bytes spanned, gaps between rows included
-   */
+  /** {@return the bytes from the first element to one past the last, gaps between rows included} */
   public long span() {
     return layout.span() * dtype.bytes();
   }
 
-  /**
-   * Where the memory lies.
-   *
-   * @return device, stream and allocator
-   */
+  /** {@return where the memory lies: device, stream and allocator} */
   public Placement placement() {
     return region.placement();
   }
 
-  /**
-   * The device of the memory.
-   *
-   * @return the device
-   */
+  /** {@return the device of the memory} */
   public Device device() {
     return region.placement().device();
   }
 
-  /**
-   * Whether the view may only be read.
-   *
-   * @return true for views of read-only buffers
-   */
+  /** {@return true if the view may only be read, being of a read-only buffer} */
   public boolean readOnly() {
     return region.readOnly();
   }
 
-  /**
-   * What keeps the address valid.
-   *
-   * @return the buffer, the tensor, or null for a raw address
-   */
+  /** {@return what keeps the address valid: the buffer, the tensor, or null for a raw address} */
   public Object owner() {
     return region.owner();
   }

@@ -12,6 +12,8 @@ final class Region {
   private final long bytes;
   private final Placement placement;
   private final Object owner;
+  private final Region whole; // what this is a part of, or null
+  private final Owner library; // the owner, if it wants to be asked and told
   private final boolean readOnly;
   private final Allocation allocation; // null where the memory belongs to somebody else
   private boolean closed;
@@ -41,7 +43,9 @@ final class Region {
     this.address = address;
     this.bytes = bytes;
     this.placement = Objects.requireNonNull(placement, "placement");
-    this.owner = owner;
+    this.whole = owner instanceof Region region ? region : null;
+    this.owner = whole == null ? owner : whole.owner;
+    this.library = this.owner instanceof Owner asked ? asked : null;
     this.readOnly = readOnly;
     this.allocation = allocation;
   }
@@ -70,20 +74,20 @@ final class Region {
   }
 
   private void requireUsable() {
-    if (owner instanceof Region whole) {
+    if (whole != null) {
       whole.requireUsable();
     }
     if (closed) {
       throw new IllegalStateException(name + ": used after close()");
     }
-    if (owner instanceof Owner library && !library.isAlive()) {
+    if (library != null && !library.isAlive()) {
       throw new IllegalStateException(name + ": used after its " + owner + " was closed");
     }
   }
 
   /** Tells the library that the memory belongs to that it was written from outside. */
   void written() {
-    if (owner() instanceof Owner library) {
+    if (library != null) {
       library.written();
     }
   }
@@ -97,7 +101,7 @@ final class Region {
   }
 
   Object owner() {
-    return owner instanceof Region whole ? whole.owner() : owner;
+    return owner;
   }
 
   boolean readOnly() {

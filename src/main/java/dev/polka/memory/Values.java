@@ -34,65 +34,37 @@ public abstract sealed class Values implements AutoCloseable
     return region.address();
   }
 
-  /**
-   * How many elements the view has.
-   *
-   * @return the number of elements
-   */
+  /** {@return the number of elements} */
   public final long size() {
     return size;
   }
 
-  /**
-   * How long the view is.
-   *
-   * @return its length in bytes
-   */
+  /** {@return the length in bytes} */
   public final long bytes() {
     return size * dtype.bytes();
   }
 
-  /**
-   * The element type.
-   *
-   * @return the type
-   */
+  /** {@return the element type} */
   public final DType dtype() {
     return dtype;
   }
 
-  /**
-   * Where the memory lies.
-   *
-   * @return device, stream and allocator
-   */
+  /** {@return where the memory lies: device, stream and allocator} */
   public final Placement placement() {
     return region.placement();
   }
 
-  /**
-   * The device of the memory.
-   *
-   * @return the device
-   */
+  /** {@return the device of the memory} */
   public final Device device() {
     return region.placement().device();
   }
 
-  /**
-   * Whether the view may only be read.
-   *
-   * @return true for views of read-only buffers
-   */
+  /** {@return true if the view may only be read, being of a read-only buffer} */
   public final boolean readOnly() {
     return region.readOnly();
   }
 
-  /**
-   * What keeps the address valid.
-   *
-   * @return the buffer, the tensor, or null for a raw address
-   */
+  /** {@return what keeps the address valid: the buffer, the tensor, or null for a raw address} */
   public final Object owner() {
     return region.owner();
   }

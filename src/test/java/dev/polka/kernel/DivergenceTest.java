@@ -151,4 +151,31 @@ class DivergenceTest {
           .hasMessageContaining("beta: " + beta);
     }
   }
+
+  @Test
+  void aKeepMaskRestrictsBothDistributions() {
+    KeepMask firstTwo = KeepMask.copyOf(new boolean[][] {{true, true, false}});
+    Divergence operation = Divergence.forwardKl().withKeepMask(firstTwo);
+    try (Matrix student = Matrix.copyOf(DType.F32, 1, 3, 1, 1, 5);
+        Matrix teacher = Matrix.copyOf(DType.F32, 1, 3, 0, (float) LN3, 9);
+        DivergenceResult r =
+            operation.forwardBackward(student, teacher, Rows.all(), Normalizer.none())) {
+      assertThat(r.loss()).isCloseTo(0.75 * Math.log(1.5) + 0.25 * Math.log(0.5), within(1e-6));
+      assertThat(r.gradient().get(0, 0)).isCloseTo(0.25f, within(1e-6f));
+      assertThat(r.gradient().get(0, 2)).isZero();
+    }
+  }
+
+  @Test
+  void rowsCanHaveTheirOwnTemperatures() {
+    Divergence operation = Divergence.forwardKl().withRowTemperature(Floats.copyOf(1f, 0.5f));
+    try (Matrix student = student();
+        Matrix teacher = teacher();
+        DivergenceResult r = operation.forward(student, teacher, Rows.all(), Normalizer.none())) {
+      assertThat(r.value().get(0))
+          .isCloseTo((float) (0.75 * Math.log(1.5) + 0.25 * Math.log(0.5)), within(1e-6f));
+      assertThat(r.value().get(1))
+          .isCloseTo((float) (0.9 * Math.log(1.8) + 0.1 * Math.log(0.2)), within(1e-6f));
+    }
+  }
 }

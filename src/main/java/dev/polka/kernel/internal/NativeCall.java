@@ -98,8 +98,9 @@ public final class NativeCall {
   public void in(String name, Values view, long size, int at) {
     if (view != null) {
       requireSize(name, view, size);
-      add(name, view, view.address(), view.bytes(), view.placement(), false);
-      buffer.putLong(at, view.address());
+      long address = view.address();
+      add(name, view, address, view.bytes(), view.placement(), false);
+      buffer.putLong(at, address);
     }
   }
 
@@ -117,8 +118,9 @@ public final class NativeCall {
     if (view != null) {
       requireSize(name, view, size);
       requireWritable(name, view.readOnly());
-      add(name, view, view.address(), view.bytes(), view.placement(), true);
-      buffer.putLong(at, view.address());
+      long address = view.address();
+      add(name, view, address, view.bytes(), view.placement(), true);
+      buffer.putLong(at, address);
     }
   }
 
