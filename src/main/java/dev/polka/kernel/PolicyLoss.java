@@ -121,11 +121,7 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
     return with(objective.withClip(low, high, clip.dual(), clip.ratioMax()));
   }
 
-  /**
-   * Does not clip the ratio at all.
-   *
-   * @return the operation without any clip, dual and two-sided included
-   */
+  /** {@return the operation without any clip, dual and two-sided included} */
   public PolicyLoss withoutClip() {
     return with(objective.withClip(NONE, NONE, 0, 0));
   }
@@ -158,10 +154,9 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   }
 
   /**
-   * Chooses what ratios are taken over.
+   * {@return the operation with other ratios}
    *
-   * @param level tokens or sequences
-   * @return the operation with it
+   * @param level whether ratios are taken over tokens or sequences
    */
   public PolicyLoss withRatio(RatioLevel level) {
     PolicyObjective.Ratio r = objective.ratio();
@@ -169,10 +164,9 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   }
 
   /**
-   * Chooses how sequence ratios are differentiated.
+   * {@return the operation with another gradient of sequence ratios}
    *
-   * @param gradient the way
-   * @return the operation with it
+   * @param gradient how they are differentiated
    */
   public PolicyLoss withSequenceGradient(SequenceGradient gradient) {
     PolicyObjective.Ratio r = objective.ratio();
@@ -220,10 +214,9 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
   }
 
   /**
-   * Chooses the gradient of the KL term.
+   * {@return the operation with another gradient of the KL term}
    *
    * @param gradient what the gradient is
-   * @return the operation with it
    */
   public PolicyLoss withKlGradient(KlGradient gradient) {
     PolicyObjective.Kl kl = objective.kl();
@@ -253,11 +246,7 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
     return with(objective.withEntropyBonus(coefficient));
   }
 
-  /**
-   * Masks non-finite rows, instead of making the loss NaN.
-   *
-   * @return the operation with it
-   */
+  /** {@return the operation that masks non-finite rows, instead of making the loss NaN} */
   public PolicyLoss withSkipNonFinite() {
     return with(objective.withSkipNonFinite());
   }
