@@ -4,14 +4,8 @@ import dev.polka.memory.Bytes;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
 import dev.polka.memory.Matrix;
-import dev.polka.reference.Accuracy;
-import dev.polka.reference.Libtorch;
 import dev.polka.reference.ReferenceDistribution;
 import dev.polka.reference.ReferenceSoftmax;
-import dev.polka.reference.Storage;
-import java.util.function.IntToDoubleFunction;
-import java.util.function.ToDoubleFunction;
-import java.util.stream.IntStream;
 
 /**
  * One call of log_prob, forward and backward, with every output asked for, beside the f64
@@ -160,109 +154,17 @@ public record LogProbCase(
         logits.row(row), softmax.withTemperature(temperature(row)), (int) targets[row]);
   }
 
-  private double[] expected(ToDoubleFunction<ReferenceDistribution> value) {
-    IntToDoubleFunction ofRow = r -> counts(r) ? value.applyAsDouble(reference(r)) : 0;
-    return IntStream.range(0, logits.rows()).mapToDouble(ofRow).toArray();
-  }
-
-  private double[] expectedLogProb(float temperature) {
-    IntToDoubleFunction ofRow =
-        r -> {
-          ReferenceDistribution d = reference(r);
-          d = temperature == 0 ? d : d.atTemperature(temperature);
-          return counts(r) ? d.logProbability((int) targets[r]) : 0;
-        };
-    return IntStream.range(0, logits.rows()).mapToDouble(ofRow).toArray();
-  }
-
+  /** Every output meets the accuracy bar. */
   void assertForward() {
     assertForward(forward());
   }
 
-  /** Every output meets the accuracy bar. */
   void assertForward(Outputs out) {
-    int v = logits.cols();
-    // A softcapped logit is itself rounded to f32.
-    double rounded = softmax.softcap() / softmax.temperature();
-    Accuracy.assertLogProbs("log_prob", out.logProb, expectedLogProb(0));
-    Accuracy.assertLogProbs(
-        "second_log_prob", out.secondLogProb, expectedLogProb(SECOND_TEMPERATURE));
-    Accuracy.assertLogProbs("lse", out.lse, expected(ReferenceDistribution::lse));
-    Accuracy.assertEntropies("entropy", v, out.entropy, expected(ReferenceDistribution::entropy));
-    Accuracy.assertSquares(
-        "sum_p2", rounded, out.sumP2, expected(ReferenceDistribution::sumOfSquares));
-    assertMeanLogits(rounded, out.meanLogit, expected(ReferenceDistribution::meanLogit));
-    Accuracy.assertEntropies(
-        "self_certainty", v, out.selfCertainty, expected(ReferenceDistribution::selfCertainty));
-    Accuracy.assertProbabilities("top1", rounded, out.top1, expected(d -> d.topProbability(0)));
-    Accuracy.assertProbabilities("top2", rounded, out.top2, expected(d -> d.topProbability(1)));
+    new LogProbAccuracy(this).assertForward(out);
   }
 
-  private static void assertMeanLogits(double rounded, float[] actual, double[] expected) {
-    for (int r = 0; r < actual.length; r++) {
-      Accuracy.assertTerm("mean_logit[" + r + "]", actual[r], expected[r], rounded);
-    }
-  }
-
-  /** The gradients of log-prob, entropy and self-certainty, one by one and together. */
+  /** The gradients of log-prob, entropy and self-certainty meet it, one by one and together. */
   void assertBackward() {
-    float[] a = new float[logits.rows()];
-    float[] b = new float[logits.rows()];
-    float[] c = new float[logits.rows()];
-    for (int r = 0; r < logits.rows(); r++) {
-      a[r] = 1.25f - 0.5f * (r % 5);
-      b[r] = -0.75f + 0.25f * (r % 4);
-      c[r] = 0.5f - 0.25f * (r % 3);
-    }
-    assertBackward(a, null, null);
-    assertBackward(null, b, null);
-    assertBackward(null, null, c);
-    assertBackward(a, b, c);
-  }
-
-  void assertBackward(float[] dLogProb, float[] dEntropy, float[] dSelfCertainty) {
-    int rows = logits.rows();
-    double[] upstream = new double[rows];
-    double[] temperatures = new double[rows];
-    double[][] expected = new double[rows][logits.cols()];
-    for (int r = 0; r < rows; r++) {
-      double a = at(dLogProb, r);
-      double b = at(dEntropy, r);
-      double c = at(dSelfCertainty, r);
-      upstream[r] = Math.abs(a) + Math.abs(b) + Math.abs(c);
-      temperatures[r] = temperature(r);
-      expected[r] = counts(r) ? reference(r).gradient(a, b, c) : expected[r];
-    }
-    Accuracy.assertGradients(
-        "gradient",
-        logits.storage(),
-        upstream,
-        temperatures,
-        logits.split(backward(dLogProb, dEntropy, dSelfCertainty)),
-        expected,
-        () -> libtorchError(dLogProb, dEntropy, dSelfCertainty, temperatures, expected));
-  }
-
-  /** 0 where libtorch has no such operation. */
-  private double libtorchError(
-      float[] a, float[] b, float[] c, double[] temperatures, double[][] expected) {
-    boolean comparable =
-        c == null
-            && mask == null
-            && softmax.equals(ReferenceSoftmax.exactlyAt(softmax.temperature()));
-    float[] none = new float[logits.rows()];
-    return comparable
-        ? Libtorch.logProbGradientError(
-            logits.values(),
-            targets,
-            Storage.toF32(temperatures),
-            a == null ? none : a,
-            b == null ? none : b,
-            expected)
-        : 0;
-  }
-
-  private static double at(float[] upstream, int row) {
-    return upstream == null ? 0 : upstream[row];
+    new LogProbAccuracy(this).assertBackward();
   }
 }

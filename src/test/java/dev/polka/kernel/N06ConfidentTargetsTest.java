@@ -20,10 +20,10 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class N06ConfidentTargetsTest {
   static Stream<Arguments> confidences() {
-    return Stream.of(1e-2, 1e-4, 1e-5, 1e-6, 1e-7)
+    return Stream.of(1e-4, 1e-5, 1e-6, 1e-7)
         .flatMap(
             rest ->
-                Stream.of(2, 33, 1000, 4097, 50257)
+                Stream.of(2, 33, 4097, 50257)
                     .flatMap(v -> Stream.of(0, v / 2, v - 1).map(t -> Arguments.of(rest, v, t))));
   }
 

@@ -27,9 +27,9 @@ class N11DeterminismTest {
 
   /** Few long rows are cut into tiles, many rows are shared out whole. */
   @ParameterizedTest
-  @ValueSource(ints = {1, 2, 3, 7, 300})
+  @ValueSource(ints = {1, 3, 64})
   void theNumberOfThreadsChangesNoBitOfLogProb(int rows) {
-    int cols = rows > 10 ? 3000 : 151936;
+    int cols = rows > 10 ? 3000 : 40000;
     float[] up = Noise.of(1).normals(rows, 1);
     LogProbCase one =
         LogProbCase.of(Logits.normal(rows, cols, 1), SOFTMAX, Noise.of(2).indices(rows, cols))
@@ -43,9 +43,9 @@ class N11DeterminismTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {1, 3, 300})
+  @ValueSource(ints = {1, 3, 64})
   void theNumberOfThreadsChangesNoBitOfADivergence(int rows) {
-    int cols = rows > 10 ? 3000 : 151936;
+    int cols = rows > 10 ? 3000 : 40000;
     for (ReferenceDivergence kind :
         new ReferenceDivergence[] {
           ReferenceDivergence.forwardKl(),
@@ -64,7 +64,7 @@ class N11DeterminismTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {700, 40000})
+  @ValueSource(ints = {700, 9001})
   void theNumberOfThreadsChangesNoBitOfThePolicyLoss(int cols) {
     Logits logits = Logits.normal(PolicyBatches.ROWS, cols, 3);
     long[] targets = Noise.of(4).indices(PolicyBatches.ROWS, cols);

@@ -63,6 +63,22 @@ public record ReferenceBatch(
         entropySequenceTokens);
   }
 
+  public ReferenceBatch withAdvantages(double[] value) {
+    return new ReferenceBatch(
+        offsets,
+        logProb,
+        entropy,
+        old,
+        ref,
+        value,
+        weights,
+        mask,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens);
+  }
+
   public ReferenceBatch withMask(boolean[] value) {
     return new ReferenceBatch(
         offsets,

@@ -145,6 +145,15 @@ public final class ReferenceDistribution {
     return total / finiteColumns();
   }
 
+  /** Mean of |x| over the finite kept columns: the scale of the terms of the mean logit. */
+  public double meanMagnitude() {
+    double total = broken ? Double.NaN : 0;
+    for (int j = 0; j < scaled.length; j++) {
+      total += has(j) ? Math.abs(scaled[j]) : 0;
+    }
+    return total / finiteColumns();
+  }
+
   /** KL from the uniform distribution over the finite kept columns. */
   public double selfCertainty() {
     int n = finiteColumns();
@@ -155,17 +164,15 @@ public final class ReferenceDistribution {
     return divergence;
   }
 
-  /**
-   * The probability that stands at {@code place} (0 is the largest) in falling order; 0 beyond the
-   * last.
-   */
+  /** The largest probability (place 0) or the second largest (place 1, 0 where there is none). */
   public double topProbability(int place) {
-    if (broken) {
-      return Double.NaN;
+    double first = 0;
+    double second = 0;
+    for (double e : shifted) {
+      second = Math.max(second, Math.min(first, e));
+      first = Math.max(first, e);
     }
-    double[] order = shifted.clone();
-    Arrays.sort(order);
-    return place < order.length ? order[order.length - 1 - place] / sum : 0;
+    return broken ? Double.NaN : (place == 0 ? first : second) / sum;
   }
 
   /**
