@@ -3,6 +3,7 @@ package dev.polka.train.checkpoint;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,14 +63,31 @@ public final class DurableFiles {
    */
   public static void writeDirectory(Path directory, Map<String, FileContent> files)
       throws IOException {
+    writeDirectory(
+        directory,
+        folder -> {
+          for (Map.Entry<String, FileContent> file : files.entrySet()) {
+            file.getValue().writeTo(folder.resolve(file.getKey()));
+          }
+        });
+  }
+
+  /**
+   * Writes a directory whose files are written by one who knows their names. Otherwise like {@link
+   * #writeDirectory(Path, Map)}.
+   *
+   * @param directory the directory; its parent exists
+   * @param content writes the files into the empty folder that it is given
+   * @throws IOException if it cannot be written; what was there before stays
+   */
+  public static void writeDirectory(Path directory, FileContent content) throws IOException {
     Path beside = beside(directory);
     delete(beside);
     Files.createDirectory(beside);
+    content.writeTo(beside);
     List<Path> written = new ArrayList<>(List.of(beside));
-    for (Map.Entry<String, FileContent> file : files.entrySet()) {
-      Path path = beside.resolve(file.getKey());
-      file.getValue().writeTo(path);
-      written.add(path);
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(beside)) {
+      files.forEach(written::add);
     }
     flush(written);
     delete(directory);

@@ -1,0 +1,179 @@
+package dev.polka.train.stage;
+
+import dev.polka.kernel.Backend;
+import dev.polka.memory.DType;
+import dev.polka.train.checkpoint.Checkpoint;
+import dev.polka.train.checkpoint.CheckpointStore;
+import dev.polka.train.checkpoint.TrainingState;
+import dev.polka.train.config.EvaluationSettings;
+import dev.polka.train.config.Stage;
+import dev.polka.train.job.Trainer;
+import dev.polka.train.job.TrainingJob;
+import dev.polka.train.model.LlamaModel;
+import dev.polka.train.model.Safetensors;
+import dev.polka.train.model.SafetensorsFile;
+import dev.polka.train.model.TorchThreads;
+import dev.polka.train.report.Evaluation;
+import dev.polka.train.report.RunLog;
+import dev.polka.train.report.StageRun;
+import dev.polka.train.report.StepTimer;
+import dev.polka.train.report.StepTiming;
+import java.io.IOException;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Trains a pipeline: for every seed, every stage that leads to an arm, in order. What it does next
+ * is a function of the configuration and the last checkpoint, so a run that was killed at any
+ * moment ends with the files of one that was not.
+ */
+public final class PipelineTrainer implements Trainer {
+
+  /** For the service loader. */
+  public PipelineTrainer() {}
+
+  @Override
+  public void train(TrainingJob job) throws IOException {
+    int threads = job.options().threads();
+    int used = threads > 0 ? threads : Runtime.getRuntime().availableProcessors();
+    TorchThreads.use(used);
+    Backend.threads(used);
+    new Run(job, Workshop.of(job), job.directory().checkpoints()).train();
+  }
+
+  /** One run in progress. */
+  private record Run(TrainingJob job, Workshop workshop, CheckpointStore checkpoints) {
+
+    void train() throws IOException {
+      Optional<Checkpoint> latest = checkpoints.latest();
+      RunLog.Lengths lengths =
+          latest
+              .map(c -> new RunLog.Lengths(c.state().metricsLength(), c.state().timingLength()))
+              .orElse(new RunLog.Lengths(0, 0));
+      try (RunLog log = RunLog.open(job.directory().metrics(), job.directory().timing(), lengths)) {
+        boolean reached = latest.isEmpty();
+        for (StageRun part : StageRun.plan(job.pipeline())) {
+          boolean here = latest.isPresent() && isAt(latest.get(), part);
+          reached |= here;
+          // What comes before the checkpoint is finished.
+          if (reached) {
+            train(part, here ? latest : Optional.empty(), log);
+          }
+        }
+        export();
+      }
+    }
+
+    private static boolean isAt(Checkpoint checkpoint, StageRun part) {
+      return checkpoint.state().seed() == part.seed()
+          && checkpoint.state().stage().equals(part.stage());
+    }
+
+    private void train(StageRun part, Optional<Checkpoint> from, RunLog log) throws IOException {
+      long seed = part.seed();
+      Stage stage = job.pipeline().stage(part.stage());
+      Function<StepTimer, Losses> losses =
+          job.options().loss() == TrainingJob.LossBackend.POLKA
+              ? PolkaLosses::new
+              : LibtorchLosses::new;
+      try (StageTraining run = new StageTraining(workshop, seed, stage, losses)) {
+        long done = 0;
+        if (from.isPresent()) {
+          restore(run, from.get());
+          done = from.get().state().step();
+        }
+        job.progress().begin(part, done);
+        EvaluationSettings evaluation = workshop.pipeline().evaluation();
+        while (done < stage.steps()) {
+          StepTimer timer = StepTimer.start();
+          StageTraining.Step step = run.step(done, timer);
+          done++;
+          log.write(step.metrics());
+          if (evaluation.everySteps() > 0
+              && done % evaluation.everySteps() == 0
+              && done < stage.steps()) {
+            evaluate(run.model(), seed, stage, done, false, log);
+          }
+          StepTiming timing = timer.finish(seed, stage.name(), done, step.tokens());
+          log.write(timing);
+          if (done % job.options().checkpointEvery() == 0 || done == stage.steps()) {
+            checkpoint(run, seed, stage, done, log);
+          }
+          job.progress().step(step.metrics(), timing);
+        }
+        workshop.save(seed, stage.name(), run.model());
+        Evaluation last = evaluate(run.model(), seed, stage, done, true, log);
+        job.progress()
+            .end(
+                String.format(
+                    Locale.ROOT, "score %.3f on %d problems", last.score(), last.problems()));
+      }
+    }
+
+    private Evaluation evaluate(
+        LlamaModel model, long seed, Stage stage, long done, boolean last, RunLog log)
+        throws IOException {
+      Evaluation evaluation =
+          new Evaluation(
+              seed,
+              stage.name(),
+              done,
+              last,
+              workshop.heldOutProblems(),
+              workshop.pipeline().evaluation().samples(),
+              workshop.evaluate(model, seed));
+      log.write(evaluation);
+      return evaluation;
+    }
+
+    private void checkpoint(StageTraining run, long seed, Stage stage, long done, RunLog log)
+        throws IOException {
+      RunLog.Lengths lengths = log.flush();
+      TrainingState state =
+          new TrainingState(
+              job.directory().configHash(),
+              seed,
+              stage.name(),
+              workshop.armsOf(stage.name()),
+              done,
+              done,
+              lengths.metrics(),
+              lengths.timing(),
+              Map.of("optimizerSteps", run.updater().optimizer().steps()));
+      checkpoints.save(
+          state,
+          file -> Safetensors.write(file, run.model().parameters().named(), Map.of("format", "pt")),
+          file -> run.updater().optimizer().save(file));
+    }
+
+    private static void restore(StageTraining run, Checkpoint checkpoint) {
+      try (PointerScope scope = new PointerScope();
+          NoGradGuard guard = new NoGradGuard();
+          SafetensorsFile file = SafetensorsFile.open(checkpoint.model())) {
+        for (Map.Entry<String, Tensor> parameter : run.model().parameters().named().entrySet()) {
+          parameter.getValue().detach().copy_(file.read(parameter.getKey()));
+        }
+      }
+      run.updater().optimizer().load(checkpoint.optimizer());
+    }
+
+    /** The arms' models in the type asked for, where that is not the one they are kept in. */
+    private void export() throws IOException {
+      if (job.options().exportPrecision() == TrainingJob.ExportPrecision.F32) {
+        return;
+      }
+      for (long seed : workshop.pipeline().seeds()) {
+        for (var arm : workshop.pipeline().arms()) {
+          try (LlamaModel model = workshop.model(seed, arm.result())) {
+            workshop.export(seed, arm.name(), model, DType.BF16);
+          }
+        }
+      }
+    }
+  }
+}

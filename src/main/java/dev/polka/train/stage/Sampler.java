@@ -1,0 +1,91 @@
+package dev.polka.train.stage;
+
+import dev.polka.train.RandomKey;
+import dev.polka.train.config.RolloutSettings;
+import dev.polka.train.data.Problem;
+import dev.polka.train.data.PromptEncoder;
+import dev.polka.train.data.Split;
+import dev.polka.train.data.Verifier;
+import dev.polka.train.model.GenerationRequest;
+import dev.polka.train.model.Generator;
+import dev.polka.train.model.LlamaModel;
+import dev.polka.train.model.Rollout;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Writes responses to problems and scores them. What is sampled depends on the key, the problem and
+ * the weights alone.
+ */
+record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
+
+  /**
+   * Problems with responses: response {@code i} is to problem {@code i / samples}.
+   *
+   * @param problems the problems, each once
+   * @param samples responses per problem
+   * @param rollouts the responses
+   */
+  record Responses(List<Problem> problems, int samples, List<Rollout> rollouts) {
+    List<Sequence> sequences() {
+      return rollouts.stream().map(Sequence::of).toList();
+    }
+
+    long tokens() {
+      return rollouts.stream().mapToLong(Rollout::length).sum();
+    }
+
+    float[][] logProbs() {
+      return rollouts.stream().map(Rollout::logProbs).toArray(float[][]::new);
+    }
+  }
+
+  Responses sample(
+      LlamaModel model, List<Problem> problems, int samples, double temperature, RandomKey key) {
+    Generator generator =
+        (temperature == 0
+                ? Generator.greedy(encoder.maxResponse())
+                : Generator.sampling(temperature, encoder.maxResponse()))
+            .withMaxRows(rows);
+    List<GenerationRequest> requests = new ArrayList<>();
+    for (int p = 0; p < problems.size(); p++) {
+      int[] prompt = encoder.prompt(problems.get(p));
+      for (int s = 0; s < samples; s++) {
+        requests.add(new GenerationRequest(prompt, key.with(p).with(s)));
+      }
+    }
+    return new Responses(problems, samples, generator.generate(model, requests));
+  }
+
+  Responses sample(
+      LlamaModel model, List<Problem> problems, RolloutSettings settings, RandomKey key) {
+    return sample(model, problems, settings.samples(), settings.temperature(), key);
+  }
+
+  /** The verifier's score of every response, in [0, 1]. A response that never ended scores 0. */
+  float[] scores(Responses responses) {
+    float[] scores = new float[responses.rollouts().size()];
+    for (int i = 0; i < scores.length; i++) {
+      Rollout rollout = responses.rollouts().get(i);
+      Problem problem = responses.problems().get(i / responses.samples());
+      scores[i] = rollout.ended() ? (float) verifier.score(problem, text(rollout)) : 0;
+    }
+    return scores;
+  }
+
+  private String text(Rollout rollout) {
+    int[] tokens = rollout.response();
+    return encoder.tokenizer().decode(Arrays.copyOf(tokens, tokens.length - 1));
+  }
+
+  /** The problems of one step: {@code settings.prompts()} from place {@code step * prompts} on. */
+  static List<Problem> draw(
+      dev.polka.train.data.ProblemSource source, Split split, long seed, long step, int prompts) {
+    List<Problem> problems = new ArrayList<>();
+    for (int i = 0; i < prompts; i++) {
+      problems.add(source.draw(split, seed, step * prompts + i));
+    }
+    return problems;
+  }
+}
