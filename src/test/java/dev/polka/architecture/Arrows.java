@@ -162,6 +162,7 @@ record Arrows(String root) {
         .allowEmptyShould(true);
   }
 
+  /** {@code Tensor.create} fills the tensor through one. */
   ArchRule noIndexersFromPointers() {
     return noClasses()
         .that()
@@ -169,7 +170,13 @@ record Arrows(String root) {
         .should()
         .callMethodWhere(
             describe(
-                "makes an indexer", call -> call.getTarget().getName().equals("createIndexer")))
+                "makes an indexer",
+                call ->
+                    call.getTarget().getName().equals("createIndexer")
+                        || call.getTarget().getName().equals("create")
+                            && call.getTarget()
+                                .getOwner()
+                                .isAssignableTo("org.bytedeco.pytorch.AbstractTensor")))
         .allowEmptyShould(true);
   }
 

@@ -68,7 +68,7 @@ class ArrowsTest {
         Arguments.of(
             BROKEN.noAllocatedStructs(), List.of("FillsStructs.one", "FillsStructs.several")),
         Arguments.of(BROKEN.noIndexers(), List.of("UsesIndexer.indexer")),
-        Arguments.of(BROKEN.noIndexersFromPointers(), List.of("Adapter.hidden")));
+        Arguments.of(BROKEN.noIndexersFromPointers(), List.of("Adapter.hidden", "Adapter.filled")));
   }
 
   @ParameterizedTest

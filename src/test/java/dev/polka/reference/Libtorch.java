@@ -1,5 +1,6 @@
 package dev.polka.reference;
 
+import dev.polka.torch.Tensors;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
@@ -23,14 +24,11 @@ public final class Libtorch {
     int rows = targets.length;
     try (PointerScope scope = new PointerScope()) {
       Tensor z = leaf(logits, rows);
-      Tensor lp = z.div(Tensor.create(temperatures, rows, 1)).log_softmax(-1);
-      Tensor picked = lp.gather(-1, Tensor.create(targets, rows, 1));
+      Tensor lp = z.div(Tensors.of(temperatures, rows, 1)).log_softmax(-1);
+      Tensor picked = lp.gather(-1, Tensors.of(targets, rows, 1));
       Tensor entropy = lp.exp().mul(lp).sum(-1).neg();
       Tensor loss =
-          picked
-              .mul(Tensor.create(a, rows, 1))
-              .sum()
-              .add(entropy.mul(Tensor.create(b, rows)).sum());
+          picked.mul(Tensors.of(a, rows, 1)).sum().add(entropy.mul(Tensors.of(b, rows)).sum());
       return largestError(z, loss, expected);
     }
   }
@@ -49,12 +47,11 @@ public final class Libtorch {
       Tensor z = leaf(student, rows);
       Tensor lp = z.div(new Scalar((float) temperature)).log_softmax(-1);
       Tensor lq =
-          Tensor.create(teacher, rows, teacher.length / rows)
+          Tensors.of(teacher, rows, teacher.length / rows)
               .div(new Scalar((float) teacherTemperature))
               .log_softmax(-1);
       Tensor value = value(divergence, lp, lq);
-      return largestError(
-          z, value.mul(Tensor.create(Storage.toF32(upstream), rows)).sum(), expected);
+      return largestError(z, value.mul(Tensors.of(Storage.toF32(upstream), rows)).sum(), expected);
     }
   }
 
@@ -79,7 +76,7 @@ public final class Libtorch {
   }
 
   private static Tensor leaf(float[] values, int rows) {
-    return Tensor.create(values, rows, values.length / rows).requires_grad_(true);
+    return Tensors.of(values, rows, values.length / rows).requires_grad_(true);
   }
 
   private static double largestError(Tensor leaf, Tensor loss, double[][] expected) {

@@ -168,17 +168,19 @@ class GrpoTrainingTest {
       tokenAdvantages[i] = advantages[i / 2];
     }
     Tensor all = torch.log_softmax(logits, 1);
-    Tensor lp = all.gather(1, Tensor.create(rollouts.targets(), rows, 1)).reshape(rows);
+    Tensor lp = all.gather(1, Tensors.of(rollouts.targets(), rows, 1)).reshape(rows);
     Tensor entropy = all.exp().mul(all).sum(1).neg();
-    Tensor advantage = Tensor.create(tokenAdvantages);
-    Tensor ratio = lp.sub(Tensor.create(old.toArray())).exp();
+    Tensor advantage = Tensors.of(tokenAdvantages);
+    Tensor ratio = lp.sub(Tensors.of(old.toArray())).exp();
     Tensor clipped =
         torch.clamp(
             ratio, new ScalarOptional(new Scalar(0.8f)), new ScalarOptional(new Scalar(1.2f)));
     Tensor policy = torch.maximum(advantage.neg().mul(ratio), advantage.neg().mul(clipped)).mean();
-    Tensor delta = Tensor.create(reference.toArray()).sub(lp);
-    Tensor kl = delta.exp().sub(delta).sub(Tensor.create(1f)).mean();
-    return policy.add(kl.mul(Tensor.create(0.05f))).sub(entropy.mean().mul(Tensor.create(0.01f)));
+    Tensor delta = Tensors.of(reference.toArray()).sub(lp);
+    Tensor kl = delta.exp().sub(delta).sub(Tensors.of(new float[] {1f})).mean();
+    return policy
+        .add(kl.mul(Tensors.of(new float[] {0.05f})))
+        .sub(entropy.mean().mul(Tensors.of(new float[] {0.01f})));
   }
 
   private static final PolicyLoss WITH_EVERYTHING =

@@ -37,7 +37,7 @@ class LogProbTimingTest {
       for (int r = 0; r < ROWS; r++) {
         ids.set(r, random.nextInt(VOCABULARY));
       }
-      Tensor index = Tensor.create(ids.toArray(), ROWS, 1);
+      Tensor index = Tensors.of(ids.toArray(), ROWS, 1);
       Tensor all = torch.empty(ROWS, VOCABULARY);
       Tensor gathered = torch.empty(ROWS, 1);
       LogProb operation = LogProb.plain().withThreads(1);

@@ -31,7 +31,7 @@ final class ToyPolicy implements AutoCloseable {
     for (int i = 0; i < values.length; i++) {
       values[i] = scale * (float) random.nextGaussian();
     }
-    return Tensor.create(values, rows, cols).requires_grad_(true);
+    return Tensors.of(values, rows, cols).requires_grad_(true);
   }
 
   List<Tensor> parameters() {
@@ -40,8 +40,8 @@ final class ToyPolicy implements AutoCloseable {
 
   /** Logits {@code [N, SYMBOLS]} of N states, each a prompt and the symbol before (or SYMBOLS). */
   Tensor logits(long[] prompts, long[] before) {
-    Tensor p = prompt.index_select(0, Tensor.create(prompts));
-    Tensor s = previous.index_select(0, Tensor.create(before));
+    Tensor p = prompt.index_select(0, Tensors.of(prompts));
+    Tensor s = previous.index_select(0, Tensors.of(before));
     return p.add(s.matmul(mix)).tanh().matmul(head);
   }
 
@@ -96,7 +96,11 @@ final class ToyPolicy implements AutoCloseable {
     for (Tensor parameter : parameters()) {
       parameter
           .detach()
-          .sub_(parameter.grad().mul(Tensor.create(learningRate)).reshape(parameter.shape()));
+          .sub_(
+              parameter
+                  .grad()
+                  .mul(Tensors.of(new float[] {learningRate}))
+                  .reshape(parameter.shape()));
     }
   }
 

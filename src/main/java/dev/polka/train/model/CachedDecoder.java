@@ -1,9 +1,9 @@
 package dev.polka.train.model;
 
+import dev.polka.torch.Tensors;
 import java.util.List;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -66,10 +66,10 @@ final class CachedDecoder implements AutoCloseable {
               .decoder()
               .hidden(
                   weights,
-                  AbstractTensor.create(tokens, last.length, length),
+                  Tensors.of(tokens, last.length, length),
                   model.rotary().upTo(length),
                   cache.filling(lengths));
-      return logits(hidden.index_select(0, AbstractTensor.create(last)));
+      return logits(hidden.index_select(0, Tensors.of(last)));
     }
   }
 
@@ -93,8 +93,8 @@ final class CachedDecoder implements AutoCloseable {
               .decoder()
               .hidden(
                   weights,
-                  AbstractTensor.create(ids, ids.length, 1),
-                  model.rotary().at(AbstractTensor.create(positions), longest),
+                  Tensors.of(ids, ids.length, 1),
+                  model.rotary().at(Tensors.of(positions), longest),
                   cache.appending());
       return logits(hidden);
     }

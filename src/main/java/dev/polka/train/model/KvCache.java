@@ -1,8 +1,8 @@
 package dev.polka.train.model;
 
+import dev.polka.torch.Tensors;
 import java.util.Arrays;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorOptions;
@@ -70,7 +70,7 @@ final class KvCache implements AutoCloseable {
       longest = Math.max(longest, ++lengths[row]);
     }
     int span = Math.toIntExact(Attention.roundUp(longest));
-    Tensor at = AbstractTensor.create(slots);
+    Tensor at = Tensors.of(slots);
     Tensor mask = mask(span);
     return (layer, query, key, value) -> {
       append(0, layer, at, key);
@@ -90,7 +90,7 @@ final class KvCache implements AutoCloseable {
     for (int row = 0; row < live; row++) {
       Arrays.fill(values, row * span, row * span + lengths[row], 0);
     }
-    return AbstractTensor.create(values, live, 1, 1, span).to(dtype);
+    return Tensors.of(values, live, 1, 1, span).to(dtype);
   }
 
   private void append(int kind, int layer, Tensor slots, Tensor heads) {

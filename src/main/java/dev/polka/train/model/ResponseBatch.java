@@ -1,10 +1,10 @@
 package dev.polka.train.model;
 
+import dev.polka.torch.Tensors;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -104,7 +104,7 @@ public final class ResponseBatch {
    * @return a new {@code [B, T]} int64 tensor; in the caller's scope, or the caller's to close
    */
   public Tensor tokens() {
-    return AbstractTensor.create(tokens, sequences, length);
+    return Tensors.of(tokens, sequences, length);
   }
 
   /**
@@ -129,7 +129,7 @@ public final class ResponseBatch {
     PointerScope outer = PointerScope.getInnerScope();
     try (PointerScope scope = new PointerScope()) {
       Tensor flat = hidden.view((long) sequences * length, hidden.size(2));
-      return Scopes.escape(scope, outer, flat.index_select(0, AbstractTensor.create(rows)));
+      return Scopes.escape(scope, outer, flat.index_select(0, Tensors.of(rows)));
     }
   }
 

@@ -1,6 +1,6 @@
 package dev.polka.train.model;
 
-import org.bytedeco.pytorch.AbstractTensor;
+import dev.polka.torch.Tensors;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -64,7 +64,7 @@ final class Rotary implements AutoCloseable {
   }
 
   private Tensor table(float[] values, int rows) {
-    return Scopes.keep(AbstractTensor.create(values, rows, headDim).to(dtype));
+    return Scopes.keep(Tensors.of(values, rows, headDim).to(dtype));
   }
 
   @Override

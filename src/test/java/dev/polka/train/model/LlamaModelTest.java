@@ -5,9 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.polka.memory.DType;
+import dev.polka.torch.Tensors;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -190,7 +190,7 @@ class LlamaModelTest {
     for (int i = 0; i < slopes.length; i++) {
       slopes[i] = (float) Math.sin(i);
     }
-    Tensor upstream = AbstractTensor.create(slopes, logits.shape()).to(logits.scalar_type());
+    Tensor upstream = Tensors.of(slopes, logits.shape()).to(logits.scalar_type());
     logits.backward(upstream, new BoolOptional(), false, new TensorArrayRefOptional());
   }
 }

@@ -1,13 +1,13 @@
 package dev.polka.train.model;
 
 import dev.polka.memory.DType;
+import dev.polka.torch.Tensors;
 import dev.polka.train.RandomKey;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -47,7 +47,7 @@ final class Models {
         ids[b * sequences[0].length + t] = sequences[b][t];
       }
     }
-    return AbstractTensor.create(ids, sequences.length, sequences[0].length);
+    return Tensors.of(ids, sequences.length, sequences[0].length);
   }
 
   static float[] values(Tensor tensor) {

@@ -3,9 +3,9 @@ package dev.polka.train.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.polka.torch.Tensors;
 import java.util.List;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
@@ -48,7 +48,7 @@ class ResponseBatchTest {
       for (int i = 0; i < positions.length; i++) {
         positions[i] = i;
       }
-      Tensor gathered = batch.gather(AbstractTensor.create(positions, 3, 4, 1));
+      Tensor gathered = batch.gather(Tensors.of(positions, 3, 4, 1));
       long[] rows = new long[3];
       gathered.data_ptr_long().get(rows);
 

@@ -3,6 +3,7 @@ package dev.polka.train.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.polka.torch.Tensors;
 import dev.polka.train.InputException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -13,7 +14,6 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.AbstractTensor;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -29,14 +29,13 @@ class SafetensorsTest {
   void tensorsComeBackBitForBit() {
     try (PointerScope scope = new PointerScope()) {
       Tensor floats =
-          AbstractTensor.create(
-              new float[] {1, -0f, Float.NaN, 3e-45f, Float.NEGATIVE_INFINITY, 6}, 2, 3);
+          Tensors.of(new float[] {1, -0f, Float.NaN, 3e-45f, Float.NEGATIVE_INFINITY, 6}, 2, 3);
       Map<String, Tensor> tensors = new LinkedHashMap<>();
       tensors.put("floats", floats);
       tensors.put("transposed", floats.transpose(0, 1));
       tensors.put("halves", floats.to(ScalarType.BFloat16));
-      tensors.put("longs", AbstractTensor.create(new long[] {Long.MIN_VALUE, 7}));
-      tensors.put("scalar", AbstractTensor.create(new double[] {Math.PI}).select(0, 0));
+      tensors.put("longs", Tensors.of(new long[] {Long.MIN_VALUE, 7}));
+      tensors.put("scalar", Tensors.of(new double[] {Math.PI}).select(0, 0));
       tensors.put("none", torch.zeros(0, 4));
       Path file = directory.resolve("t.safetensors");
 

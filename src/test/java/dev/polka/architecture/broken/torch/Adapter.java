@@ -9,4 +9,8 @@ public final class Adapter {
   Object hidden(Tensor tensor) {
     return tensor.createIndexer();
   }
+
+  Tensor filled() {
+    return Tensor.create(1f);
+  }
 }
