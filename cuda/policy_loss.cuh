@@ -3,7 +3,7 @@
 // Under a token ratio a row's log-prob decides its gradient: one launch reads the row (V s bytes),
 // keeps it in shared memory, across a cluster of blocks where one has too little, and writes the
 // gradient (V s bytes). Where the row does not fit, and under softcap or a keep-mask, the row is read
-// a second time, mostly from the L2 cache. A sequence ratio needs all log-probs of a sequence first:
+// a second time, mostly from the L2 cache. A sequence ratio or mask needs all its log-probs first:
 // forward and backward are then two launches. Metrics follow in small launches over the tokens.
 #pragma once
 
@@ -133,10 +133,10 @@ struct PolicyLossKernel {
       StoreAt(ctx, p.memory.entropy, r, s.entropy);
     }
 
-    const TokenInputs<float> token = TokenOf(ctx, a, r, sequence, s.log_prob);
+    const TokenInputs<float> token = TokenOf(ctx, a, r, sequence, s.log_prob, s.entropy);
     float d_log_prob = 0, d_entropy = 0;
     if (token.counted) {
-      const TokenTerms<float> terms = TermsOf(a.objective, token, Ratio<float>{}, 0.0f);
+      const TokenTerms<float> terms = MakeTerms(a.objective, token, SequenceState{});
       const double scale = static_cast<double>(GradientScaleOf(a));
       d_log_prob = static_cast<float>(scale * LogProbGradient(a.objective, terms, n, 0));
       d_entropy = static_cast<float>(scale * EntropyGradient(a.objective, n));
@@ -212,9 +212,7 @@ struct PolicyWorkspace {
   int64_t bytes;
 };
 
-inline bool PassesTwice(const polka_policy_loss_args& a) {
-  return a.objective.ratio_level == POLKA_RATIO_SEQUENCE && a.d_logits.data != 0;
-}
+inline bool PassesTwice(const polka_policy_loss_args& a) { return NeedsSequences(a.objective) && a.d_logits.data != 0; }
 
 inline PolicyWorkspace PolicyWorkspaceOf(const polka_policy_loss_args& a, bool with_logits) {
   PolicyWorkspace w = {};
@@ -227,14 +225,14 @@ inline PolicyWorkspace PolicyWorkspaceOf(const polka_policy_loss_args& a, bool w
   const auto row_array = [&](uint64_t given) { return given != 0 ? given : take(a.logits.rows * 4); };
   w.memory.status = take(64);
   w.memory.blocks = take(RowBlocks(a.logits.rows) * int64_t{sizeof(polka_policy_loss_metrics)});
-  w.memory.states = take(a.batch.sequences * int64_t{sizeof(SequenceState)});
+  w.memory.states = take(a.batch.sequences * int64_t{sizeof(SequenceRecord)});
   w.memory.log_prob = with_logits ? row_array(a.log_prob) : a.log_prob;
   w.memory.entropy = with_logits ? row_array(a.entropy) : a.entropy;
   w.memory.read_targets = a.targets.data != 0;
   if (!with_logits) {
     w.memory.d_log_prob = a.d_log_prob;
     w.memory.d_entropy = a.d_entropy;
-  } else if (a.objective.ratio_level == POLKA_RATIO_SEQUENCE) {
+  } else if (NeedsSequences(a.objective)) {
     w.memory.max = row_array(0);
     w.memory.log_sum = row_array(0);
     w.memory.d_log_prob = row_array(0);

@@ -9,11 +9,9 @@
 
 namespace polka::cuda {
 
-// What the tokens of a sequence share.
-struct SequenceState {
-  double mean_log_ratio;
-  double d_log_prob;  // through the mean: the same for each of its tokens
-  int64_t tokens;     // counted ones
+// One sequence in memory: what its tokens share, and whether any of them met a bound.
+struct SequenceRecord {
+  SequenceState state;
   int32_t clip_low, clip_high;
 };
 
@@ -24,7 +22,7 @@ struct PolicyMemory {
   uint64_t max, log_sum;           // [rows] f32, where rows are passed over twice
   uint64_t d_log_prob, d_entropy;  // [rows] f32, or 0 where nobody asks
   uint64_t blocks;                 // [warps of RowBlockKernel] polka_policy_loss_metrics
-  uint64_t states;                 // [sequences] SequenceState
+  uint64_t states;                 // [sequences] SequenceRecord
   int32_t read_targets;            // rows are skipped by ignore_index too, not by the mask alone
 };
 
@@ -80,18 +78,51 @@ POLKA_DEVICE double WeightOf(Context& ctx, const polka_normalizer& n, int64_t se
 
 template <class Context>
 POLKA_DEVICE TokenWeights WeightsOf(Context& ctx, const polka_policy_loss_args& a, int64_t sequence) {
-  return {WeightOf(ctx, a.normalizer, sequence), WeightOf(ctx, a.entropy_normalizer, sequence)};
+  return {WeightOf(ctx, a.normalizer, sequence), WeightOf(ctx, a.entropy_normalizer, sequence),
+          a.objective.nll_coefficient == 0 ? 0 : WeightOf(ctx, a.nll_normalizer, sequence)};
 }
 
 template <class Context>
 POLKA_DEVICE TokenInputs<float> TokenOf(Context& ctx, const polka_policy_loss_args& a, int64_t row, int64_t sequence,
-                                        float log_prob) {
+                                        float log_prob, float entropy) {
   const polka_token_batch& b = a.batch;
-  const float advantage = LoadAt<float>(ctx, b.advantages, b.advantage_per_sequence ? sequence : row);
-  const float old = b.old_log_prob == 0 ? log_prob : LoadAt<float>(ctx, b.old_log_prob, row);
-  const float ref = a.objective.kl_estimator == POLKA_KL_NONE ? 0.0f : LoadAt<float>(ctx, b.ref_log_prob, row);
-  const float importance = b.weights == 0 ? 1.0f : LoadAt<float>(ctx, b.weights, row);
-  return PrepareToken(a.objective, log_prob, old, ref, advantage, importance);
+  const polka_policy_objective& o = a.objective;
+  const auto value = [&](uint64_t address, float otherwise) {
+    return address == 0 ? otherwise : LoadAt<float>(ctx, address, row);
+  };
+  TokenInputs<float> t = {};
+  t.log_prob = log_prob;
+  t.old_log_prob = value(b.old_log_prob, log_prob);
+  t.ref_log_prob = o.kl_estimator == POLKA_KL_NONE ? 0.0f : LoadAt<float>(ctx, b.ref_log_prob, row);
+  t.behaviour_log_prob = o.off_policy_max > 0 ? value(b.behaviour_log_prob, t.old_log_prob) : t.old_log_prob;
+  t.advantage = LoadAt<float>(ctx, b.advantages, b.advantage_per_sequence ? sequence : row);
+  t.importance = value(b.weights, 1.0f);
+  t.anchor_weight = o.anchor_estimator == POLKA_KL_NONE ? 0.0f : value(b.anchor_weights, 1.0f);
+  t.nll_weight = o.nll_coefficient == 0 ? 0.0f : value(b.nll_weights, DefaultNllWeight(t.advantage));
+  t.entropy = entropy;
+  return JudgeToken(o, t);
+}
+
+// The same with log-prob and entropy from the call's memory.
+template <class Context>
+POLKA_DEVICE TokenInputs<float> TokenOf(Context& ctx, const TokenObjectiveParams& p, int64_t row, int64_t sequence) {
+  const float entropy = p.memory.entropy == 0 ? 0.0f : LoadAt<float>(ctx, p.memory.entropy, row);
+  return TokenOf(ctx, p.args, row, sequence, LoadAt<float>(ctx, p.memory.log_prob, row), entropy);
+}
+
+// What the sequence's tokens share; nothing where the objective does not need it.
+template <class Context>
+POLKA_DEVICE SequenceState StateOf(Context& ctx, const TokenObjectiveParams& p, int64_t sequence) {
+  SequenceState state = {};
+  if (!NeedsSequences(p.args.objective)) return state;
+  const SequenceState* from = &(reinterpret_cast<const SequenceRecord*>(p.memory.states) + sequence)->state;
+  state.mean_log_ratio = ctx.Load(&from->mean_log_ratio);
+  state.weight_positive = ctx.Load(&from->weight_positive);
+  state.weight_negative = ctx.Load(&from->weight_negative);
+  state.d_log_prob = ctx.Load(&from->d_log_prob);
+  state.tokens = ctx.Load(&from->tokens);
+  state.off_policy = ctx.Load(&from->off_policy);
+  return state;
 }
 
 POLKA_DEVICE float GradientScaleOf(const polka_policy_loss_args& a) {
@@ -109,8 +140,8 @@ POLKA_DEVICE bool SkippedToken(Context& ctx, const TokenObjectiveParams& p, int6
 
 // ---- one warp a sequence --------------------------------------------------------------------------
 
-// Counts a sequence's tokens; under a sequence ratio also their mean log-ratio and the gradient
-// through it. Offsets are checked here: a bad one is reported and cut to the rows there are.
+// Counts a sequence's tokens; where the objective needs it, also sums them up and takes the gradient
+// through their mean. Offsets are checked here: a bad one is reported and cut to the rows there are.
 struct SequenceKernel {
   using Params = TokenObjectiveParams;
   static constexpr int kThreads = kObjectiveThreads;
@@ -122,7 +153,7 @@ struct SequenceKernel {
                                         const Token& token) {
     for (int64_t row = begin + ctx.Lane(); row < end; row += kWarpLanes) {
       if (SkippedToken(ctx, p, row)) continue;
-      const TokenInputs<float> t = TokenOf(ctx, p.args, row, s, LoadAt<float>(ctx, p.memory.log_prob, row));
+      const TokenInputs<float> t = TokenOf(ctx, p, row, s);
       if (t.counted) token(t);
     }
   }
@@ -142,37 +173,38 @@ struct SequenceKernel {
     begin = begin < 0 ? 0 : begin;
     end = end > rows ? rows : end;
 
-    double sum = 0;
-    int64_t tokens = 0;
-    ForEachToken(ctx, p, s, begin, end, [&](const TokenInputs<float>& t) {
-      sum += static_cast<double>(t.log_prob) - static_cast<double>(t.old_log_prob);
-      ++tokens;
-    });
-    tokens = WarpTotal(ctx, tokens);
-    SequenceState state = {0, 0, tokens, 0, 0};
-    if (a.objective.ratio_level == POLKA_RATIO_SEQUENCE && tokens > 0) {
-      state.mean_log_ratio = WarpTotal(ctx, sum) / static_cast<double>(tokens);
-      const Ratio<float> ratio =
-          SequenceRatio(static_cast<float>(state.mean_log_ratio), a.objective.sequence_max_log_ratio);
+    const polka_policy_objective& o = a.objective;
+    SequenceSums sums = {};
+    ForEachToken(ctx, p, s, begin, end, [&](const TokenInputs<float>& t) { AddToSequence(o, sums, t); });
+    sums = {WarpTotal(ctx, sums.log_ratio), WarpTotal(ctx, sums.log_weight), WarpTotal(ctx, sums.drift),
+            WarpTotal(ctx, sums.tokens)};
+    SequenceRecord record = {};
+    record.state.tokens = sums.tokens;
+    if (NeedsSequences(o) && sums.tokens > 0) {
+      record.state = FinishSequence(o, sums);
       const TokenWeights n = WeightsOf(ctx, a, s);
+      const bool by_sequence = o.ratio_level == POLKA_RATIO_SEQUENCE;
       double gradient = 0;
       ForEachToken(ctx, p, s, begin, end, [&](const TokenInputs<float>& t) {
-        const PolicyTerm<float> term = ClippedTerm(a.objective, ratio, t.advantage);
-        gradient += Weighted(n.loss, static_cast<double>(Scaled(t.importance, term.derivative)));
-        state.clip_low |= term.clip_low;
-        state.clip_high |= term.clip_high;
+        const TokenTerms<float> terms = MakeTerms(o, t, record.state);
+        gradient += RatioGradient(terms, n);
+        record.clip_low |= by_sequence && terms.policy.clip_low;
+        record.clip_high |= by_sequence && terms.policy.clip_high;
       });
-      state.d_log_prob = WarpTotal(ctx, gradient) / static_cast<double>(tokens);
-      state.clip_low = WarpTotal(ctx, state.clip_low) > 0;
-      state.clip_high = WarpTotal(ctx, state.clip_high) > 0;
+      record.state.d_log_prob = WarpTotal(ctx, gradient) / static_cast<double>(sums.tokens);
+      record.clip_low = WarpTotal(ctx, record.clip_low) > 0;
+      record.clip_high = WarpTotal(ctx, record.clip_high) > 0;
     }
     if (ctx.Lane() != 0) return;
-    SequenceState* to = reinterpret_cast<SequenceState*>(p.memory.states) + s;
-    ctx.Store(&to->mean_log_ratio, state.mean_log_ratio);
-    ctx.Store(&to->d_log_prob, state.d_log_prob);
-    ctx.Store(&to->tokens, state.tokens);
-    ctx.Store(&to->clip_low, state.clip_low);
-    ctx.Store(&to->clip_high, state.clip_high);
+    SequenceRecord* to = reinterpret_cast<SequenceRecord*>(p.memory.states) + s;
+    ctx.Store(&to->state.mean_log_ratio, record.state.mean_log_ratio);
+    ctx.Store(&to->state.weight_positive, record.state.weight_positive);
+    ctx.Store(&to->state.weight_negative, record.state.weight_negative);
+    ctx.Store(&to->state.d_log_prob, record.state.d_log_prob);
+    ctx.Store(&to->state.tokens, record.state.tokens);
+    ctx.Store(&to->state.off_policy, record.state.off_policy);
+    ctx.Store(&to->clip_low, record.clip_low);
+    ctx.Store(&to->clip_high, record.clip_high);
   }
 };
 
@@ -258,21 +290,14 @@ struct RowBlockKernel {
                                  int64_t sequence, TokenWeights n, polka_policy_loss_metrics& m) {
     float d_log_prob = 0, d_entropy = 0;
     if (!SkippedToken(ctx, p, row)) {
-      const TokenInputs<float> t = TokenOf(ctx, p.args, row, sequence, LoadAt<float>(ctx, p.memory.log_prob, row));
+      const TokenInputs<float> t = TokenOf(ctx, p, row, sequence);
       if (t.non_finite) AddNonFinite(m, row);
       if (t.counted) {
-        Ratio<float> shared = {};
-        double through_mean = 0;
-        if (o.ratio_level == POLKA_RATIO_SEQUENCE) {
-          const SequenceState* state = reinterpret_cast<const SequenceState*>(p.memory.states) + sequence;
-          shared = SequenceRatio(static_cast<float>(ctx.Load(&state->mean_log_ratio)), o.sequence_max_log_ratio);
-          through_mean = ctx.Load(&state->d_log_prob);
-        }
-        const float entropy = p.memory.entropy == 0 ? 0.0f : LoadAt<float>(ctx, p.memory.entropy, row);
-        const TokenTerms<float> terms = TermsOf(o, t, shared, entropy);
-        AddToken(m, terms, n);
+        const SequenceState state = StateOf(ctx, p, sequence);
+        const TokenTerms<float> terms = MakeTerms(o, t, state);
+        AddToken(o, m, terms, n);
         const double scale = static_cast<double>(GradientScaleOf(p.args));
-        d_log_prob = static_cast<float>(scale * LogProbGradient(o, terms, n, through_mean));
+        d_log_prob = static_cast<float>(scale * LogProbGradient(o, terms, n, state.d_log_prob));
         d_entropy = static_cast<float>(scale * EntropyGradient(o, n));
       }
     }
@@ -299,16 +324,18 @@ struct MetricsKernel {
 #pragma unroll 1
     for (int64_t b = begin; b < end; ++b) MergeMetrics(m, LoadMetrics(ctx, p.memory.blocks, b));
     m = WarpMetrics(ctx, m);
-    int64_t with_tokens = 0, low = 0, high = 0;
+    int64_t with_tokens = 0, low = 0, high = 0, off_policy = 0;
     for (int64_t s = ctx.Lane(); s < a.batch.sequences; s += kWarpLanes) {
-      const SequenceState* state = reinterpret_cast<const SequenceState*>(p.memory.states) + s;
-      with_tokens += ctx.Load(&state->tokens) > 0;
-      low += ctx.Load(&state->clip_low);
-      high += ctx.Load(&state->clip_high);
+      const SequenceRecord* record = reinterpret_cast<const SequenceRecord*>(p.memory.states) + s;
+      with_tokens += ctx.Load(&record->state.tokens) > 0;
+      off_policy += ctx.Load(&record->state.off_policy);
+      low += ctx.Load(&record->clip_low);
+      high += ctx.Load(&record->clip_high);
     }
     m.sequences = static_cast<double>(WarpTotal(ctx, with_tokens));
     m.clip_low_sequences = static_cast<double>(WarpTotal(ctx, low));
     m.clip_high_sequences = static_cast<double>(WarpTotal(ctx, high));
+    m.off_policy_sequences = static_cast<double>(WarpTotal(ctx, off_policy));
     m.loss = TotalLoss(a.objective, m);
     if (ctx.Lane() == 0) StoreMetrics(ctx, a.metrics, 0, m);
   }

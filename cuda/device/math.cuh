@@ -10,6 +10,7 @@ namespace polka::cuda {
 #include "softmax.inl"
 #include "divergence.inl"
 #include "token_kl.inl"
+#include "policy_term.inl"
 #include "policy_loss.inl"
 #include "group_advantage.inl"
 

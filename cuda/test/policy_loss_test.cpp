@@ -27,13 +27,26 @@ Options OffChip() {
   return o;
 }
 
+polka_policy_objective GrpoObjective() {
+  polka_policy_objective o = {};
+  o.kl_coefficient = 0.001;
+  o.kl_estimator = POLKA_KL_K3;
+  o.clip_low = 0.2f;
+  o.clip_high = 0.28f;
+  o.dual_clip = 3;
+  o.max_log_ratio = o.sequence_max_log_ratio = 20;
+  o.k3_max = INFINITY;
+  return o;
+}
+
 struct Case {
   Layout layout;
   SoftmaxOptions softmax;
-  polka_policy_objective objective = {0.001, 0,           0.2f, 0.28f, 3, 0, 20, 20, INFINITY, POLKA_RATIO_TOKEN,
-                                      0,     POLKA_KL_K3, 0,    0};
+  polka_policy_objective objective = GrpoObjective();
   bool in_place = false, widened = false, gradient = true, by_sequence_tokens = false;
   float scale = 16;
+  double summed = 1;  // log-probs whose errors add up in a gradient
+  double terms = 0;   // size of single terms that may cancel each other in the upstream gradient
   std::vector<int64_t> targets, offsets, sequence_tokens;
   std::vector<uint8_t> mask;
   std::vector<float> old, ref, advantages, weights;
@@ -101,6 +114,7 @@ polka_policy_loss_args ArgsOf(const Case& c, const Logits& logits, const Place& 
   a.objective = c.objective;
   a.normalizer = {7, c.by_sequence_tokens ? place(c.sequence_tokens) : 0};
   a.entropy_normalizer = {5, 0};
+  a.nll_normalizer = {3, 0};
   a.gradient_scale = c.scale;
   if (c.gradient) {
     a.d_logits = a.logits;
@@ -191,25 +205,34 @@ std::vector<double> ReferenceUpstream(const Case& c, const Logits& logits) {
     if (counted(r)) log_prob[r] = ReferenceOf(logits, static_cast<int64_t>(r), c.targets[r], c.softmax).log_prob;
   }
   for (size_t s = 0; s + 1 < c.offsets.size(); ++s) {
-    const TokenWeights n = {TokenWeight(7, c.by_sequence_tokens ? c.sequence_tokens[s] : 1), TokenWeight(5, 1)};
-    double sum = 0, through_mean = 0, tokens = 0;
+    const TokenWeights n = {TokenWeight(7, c.by_sequence_tokens ? c.sequence_tokens[s] : 1), TokenWeight(5, 1),
+                            TokenWeight(3, 1)};
     const auto each = [&](const auto& body) {
       for (size_t r = static_cast<size_t>(c.offsets[s]); r < static_cast<size_t>(c.offsets[s + 1]); ++r) {
         if (!counted(r)) continue;
-        const double old = c.old.empty() ? log_prob[r] : c.old[r];
-        body(r, PrepareToken<double>(c.objective, log_prob[r], old, c.ref[r], c.advantages[r], c.weights[r]));
+        TokenInputs<double> t = {};
+        t.log_prob = log_prob[r];
+        t.old_log_prob = t.behaviour_log_prob = c.old.empty() ? log_prob[r] : c.old[r];
+        t.ref_log_prob = c.ref[r];
+        t.advantage = c.advantages[r];
+        t.importance = c.weights[r];
+        t.anchor_weight = 1;
+        t.nll_weight = DefaultNllWeight(t.advantage);
+        t.entropy = ReferenceOf(logits, static_cast<int64_t>(r), c.targets[r], c.softmax).entropy;
+        body(r, JudgeToken(c.objective, t));
       }
     };
+    SequenceSums sums = {};
+    each([&](size_t, const TokenInputs<double>& t) { AddToSequence(c.objective, sums, t); });
+    if (sums.tokens == 0) continue;
+    SequenceState state = FinishSequence(c.objective, sums);
+    double through_mean = 0;
     each([&](size_t, const TokenInputs<double>& t) {
-      sum += t.log_prob - t.old_log_prob;
-      tokens += 1;
+      through_mean += RatioGradient(MakeTerms(c.objective, t, state), n);
     });
-    const Ratio<double> ratio = SequenceRatio(sum / tokens, static_cast<double>(c.objective.sequence_max_log_ratio));
-    each([&](size_t, const TokenInputs<double>& t) {
-      through_mean += n.loss * t.importance * ClippedTerm(c.objective, ratio, t.advantage).derivative / tokens;
-    });
+    state.d_log_prob = through_mean / static_cast<double>(sums.tokens);
     each([&](size_t r, const TokenInputs<double>& t) {
-      upstream[r] = c.scale * LogProbGradient(c.objective, TermsOf(c.objective, t, ratio, 0.0), n, through_mean);
+      upstream[r] = c.scale * LogProbGradient(c.objective, MakeTerms(c.objective, t, state), n, state.d_log_prob);
     });
   }
   return upstream;
@@ -248,8 +271,8 @@ void Check(const Case& c, const Logits& logits, const Options& options) {
       EXPECT_NEAR(first.entropy[i], s.entropy, 4 * kEpsilon * log_v);
     }
     // The upstream gradient is itself computed in f32 from an f32 log-prob.
-    const double size = fabs(upstream[i]) * (1 + fabs(s.log_prob)) + fabs(d_entropy) * log_v;
-    const double tolerance = 8 * kEpsilon * size / c.softmax.temperature;
+    const double size = (fabs(upstream[i]) + c.terms) * (1 + fabs(s.log_prob)) + fabs(d_entropy) * log_v;
+    const double tolerance = 8 * kEpsilon * size * c.summed / c.softmax.temperature;
     for (int64_t j = 0; c.gradient && j < c.layout.cols; ++j) {
       const size_t k = static_cast<size_t>(r * c.layout.cols + j);
       const double expected =
@@ -335,6 +358,34 @@ TEST(PolicyLoss, SequenceRatiosInTwoLaunches) {
         SCOPED_TRACE(Name(c));
         Check(c, logits, {});
       }
+    }
+  }
+}
+
+// With a penalty towards the old policy, a likelihood term and the masks by entropy and by drift.
+TEST(PolicyLoss, EveryKindOfObjective) {
+  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_VESPO; ++kind) {
+    for (const bool masked : {false, true}) {
+      const Layout layout = {POLKA_F32, 60, 331};
+      const Logits logits(layout, 31);
+      Case c = MakeCase(layout, logits, static_cast<uint32_t>(kind));
+      polka_policy_objective& o = c.objective;
+      o.kind = kind;
+      o.dual_clip = 0;
+      o.tau_positive = o.rate_positive = o.shape_negative = 2;
+      o.tau_negative = o.rate_negative = o.shape_positive = 3;
+      o.trust_low = o.trust_high = 0.003f;
+      o.surrogate_max = masked ? 1.1f : 0;
+      o.ratio_level = kind >= POLKA_OBJECTIVE_GMPO ? POLKA_RATIO_SEQUENCE : POLKA_RATIO_TOKEN;
+      o.anchor_estimator = POLKA_KL_K2;
+      o.anchor_coefficient = 0.3;
+      o.nll_coefficient = 0.1;
+      o.off_policy_max = masked ? 0.01f : 0;
+      o.entropy_threshold = masked ? 4 : 0;
+      c.summed = kind == POLKA_OBJECTIVE_VESPO ? 40 : 1;  // the tokens of the longer sequence
+      c.terms = c.scale * (0.3 / 7 + 0.1 / 3);
+      SCOPED_TRACE("kind " + std::to_string(kind) + (masked ? " masked" : ""));
+      Check(c, logits, {});
     }
   }
 }

@@ -2,8 +2,8 @@
 // objective itself runs in token_objective.cpp; this file is what happens to the logits around it.
 //
 // Under a token ratio each row is read once from memory (V s bytes): its log-prob decides its
-// gradient, which is written (V s bytes) while the row is still in the cache. A sequence ratio needs
-// every log-prob of a sequence first, so the rows are read a second time; so are few rows, whose
+// gradient, which is written (V s bytes) while the row is still in the cache. A sequence ratio, or an
+// off-policy mask, needs every log-prob of a sequence first: the rows are read twice; so are few, whose
 // tiles are shared out among the threads. All ways give the same bits.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "policy_loss.cpp"
@@ -62,7 +62,7 @@ void FusedRows(const polka_policy_loss_args& a, const PolicyLossMemory& m, int32
       const SoftmaxOutputs out = ForwardRow(row, kWants);
       Keep(m, r, out);
       if (a.d_logits.data == 0) continue;
-      const TokenGradient g = RowGradient(objective, r, out.log_prob);
+      const TokenGradient g = RowGradient(objective, r, out.log_prob, out.entropy);
       if (IsZero(g)) {
         ZeroRow(a.d_logits, r, 0);
         continue;
@@ -171,7 +171,7 @@ PolicyLossPlan PlanPolicyLoss(const polka_policy_loss_args& a) {
   PolicyLossPlan plan = {};
   plan.threads = ThreadsFor(a.exec, reads * rows * a.logits.cols * DtypeBytes(a.logits.dtype));
   plan.by_tile = plan.threads > 1 && tiles > 1 && rows < 4 * plan.threads;
-  plan.two_passes = plan.by_tile || a.objective.ratio_level == POLKA_RATIO_SEQUENCE;
+  plan.two_passes = plan.by_tile || ObjectiveNeedsSequences(a.objective);
   plan.row_array = Aligned(rows * 4);
   plan.objective = Aligned(TokenObjectiveBytes(a));
   plan.bytes = plan.objective + RowArrays(a, plan.two_passes) * plan.row_array +
@@ -272,7 +272,7 @@ extern "C" polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* 
   }
   POLKA_TRY(CheckArray(a.targets.data, 0, DtypeBytes(a.targets.dtype), "targets"));
   POLKA_TRY(CheckArray(a.log_prob, a.logits.rows, 4, "log_prob"));
-  POLKA_TRY(CheckArray(a.entropy, a.objective.entropy_coefficient == 0 ? 0 : a.logits.rows, 4, "entropy"));
+  POLKA_TRY(CheckArray(a.entropy, ObjectiveNeedsEntropy(a.objective) ? a.logits.rows : 0, 4, "entropy"));
   POLKA_TRY(CheckArray(a.d_log_prob, 0, 4, "d_log_prob"));
   POLKA_TRY(CheckArray(a.d_entropy, 0, 4, "d_entropy"));
   if (!OnCpu(a.exec)) return kCudaBackend.policy_loss_from_log_prob(args);

@@ -16,6 +16,7 @@ namespace {
 
 #include "number.inl"
 #include "token_kl.inl"
+#include "policy_term.inl"
 #include "policy_loss.inl"
 
 // Rows whose sums one thread takes, one after the other. A constant, because it decides the order.
@@ -24,22 +25,13 @@ constexpr int64_t kSequencesPerChunk = 4;
 // Memory traffic that takes as long as one row.
 constexpr int64_t kRowCostBytes = 400;
 
-// What the tokens of a sequence share under a sequence ratio.
-struct SequenceState {
-  double mean_log_ratio;
-  double d_log_prob;  // through the mean: the same for each of its tokens
-  int64_t tokens;
-};
-
 struct SequenceCounts {
-  int64_t with_tokens, clip_low, clip_high;
+  int64_t with_tokens, clip_low, clip_high, off_policy;
 };
 
 const float* Floats(uint64_t address) { return reinterpret_cast<const float*>(address); }
 
 int64_t BlockCount(const polka_policy_loss_args& a) { return (a.logits.rows + kBlockRows - 1) / kBlockRows; }
-
-using Row = TokenInputs<float>;
 
 // The batch as the phases read it.
 struct Batch {
@@ -48,8 +40,7 @@ struct Batch {
   const TokenObjective& t;
   const int64_t* offsets;
   polka_policy_loss_metrics* blocks;
-  SequenceState* states;
-  bool by_sequence;
+  SequenceState* states;  // null where no sequence has to be summed up
 
   explicit Batch(const TokenObjective& objective)
       : a(*objective.args),
@@ -57,8 +48,7 @@ struct Batch {
         t(objective),
         offsets(reinterpret_cast<const int64_t*>(a.batch.offsets)),
         blocks(reinterpret_cast<polka_policy_loss_metrics*>(objective.scratch)),
-        states(reinterpret_cast<SequenceState*>(blocks + BlockCount(a))),
-        by_sequence(o.ratio_level == POLKA_RATIO_SEQUENCE) {}
+        states(NeedsSequences(o) ? reinterpret_cast<SequenceState*>(blocks + BlockCount(a)) : nullptr) {}
 
   // The sequence that owns the row: the last one that starts at or before it.
   int64_t SequenceOf(int64_t row) const {
@@ -76,29 +66,39 @@ struct Batch {
   }
 
   TokenWeights WeightsOf(int64_t sequence) const {
-    return {Weight(a.normalizer, sequence), Weight(a.entropy_normalizer, sequence)};
+    return {Weight(a.normalizer, sequence), Weight(a.entropy_normalizer, sequence),
+            o.nll_coefficient == 0 ? 0 : Weight(a.nll_normalizer, sequence)};
   }
 
   bool SkippedRow(int64_t row) const { return t.read_targets ? Skipped(a.targets, row) : Masked(a.targets.mask, row); }
 
-  Row Read(int64_t row, int64_t sequence, float log_prob) const {
-    const float advantage = Floats(a.batch.advantages)[a.batch.advantage_per_sequence ? sequence : row];
-    const float old = a.batch.old_log_prob == 0 ? log_prob : Floats(a.batch.old_log_prob)[row];
-    const float ref = o.kl_estimator == POLKA_KL_NONE ? 0.0f : Floats(a.batch.ref_log_prob)[row];
-    const float importance = a.batch.weights == 0 ? 1.0f : Floats(a.batch.weights)[row];
-    return PrepareToken(o, log_prob, old, ref, advantage, importance);
+  TokenInputs<float> Read(int64_t row, int64_t sequence, float log_prob, float entropy) const {
+    const auto value = [row](uint64_t address, float otherwise) {
+      return address == 0 ? otherwise : Floats(address)[row];
+    };
+    TokenInputs<float> in = {};
+    in.log_prob = log_prob;
+    in.old_log_prob = value(a.batch.old_log_prob, log_prob);
+    in.ref_log_prob = o.kl_estimator == POLKA_KL_NONE ? 0.0f : Floats(a.batch.ref_log_prob)[row];
+    in.behaviour_log_prob = o.off_policy_max > 0 ? value(a.batch.behaviour_log_prob, in.old_log_prob) : in.old_log_prob;
+    in.advantage = Floats(a.batch.advantages)[a.batch.advantage_per_sequence ? sequence : row];
+    in.importance = value(a.batch.weights, 1);
+    in.anchor_weight = o.anchor_estimator == POLKA_KL_NONE ? 0.0f : value(a.batch.anchor_weights, 1);
+    in.nll_weight = o.nll_coefficient == 0 ? 0.0f : value(a.batch.nll_weights, DefaultNllWeight(in.advantage));
+    in.entropy = entropy;
+    return JudgeToken(o, in);
   }
 
-  Ratio<float> SharedRatio(int64_t sequence) const {
-    return SequenceRatio(static_cast<float>(states[sequence].mean_log_ratio), o.sequence_max_log_ratio);
+  TokenInputs<float> Read(int64_t row, int64_t sequence) const {
+    return Read(row, sequence, t.log_prob[row], t.entropy == nullptr ? 0.0f : t.entropy[row]);
   }
 
-  TokenTerms<float> Terms(int64_t sequence, const Row& r, float entropy) const {
-    return TermsOf(o, r, by_sequence ? SharedRatio(sequence) : Ratio<float>{}, entropy);
+  TokenTerms<float> Terms(int64_t sequence, const TokenInputs<float>& in) const {
+    return MakeTerms(o, in, states == nullptr ? SequenceState{} : states[sequence]);
   }
 
-  TokenGradient Gradient(int64_t sequence, const TokenTerms<float>& terms, TokenWeights n) const {
-    const double through_mean = by_sequence ? states[sequence].d_log_prob : 0;
+  TokenGradient Gradient(int64_t sequence, const TokenTerms<float>& terms, const TokenWeights& n) const {
+    const double through_mean = states == nullptr ? 0 : states[sequence].d_log_prob;
     const double scale = static_cast<double>(GradientScale(a.gradient_scale));
     return {static_cast<float>(scale * LogProbGradient(o, terms, n, through_mean)),
             static_cast<float>(scale * EntropyGradient(o, n)), true};
@@ -110,56 +110,55 @@ template <class Token>
 void ForEachToken(const Batch& b, int64_t sequence, const Token& token) {
   for (int64_t row = b.offsets[sequence]; row < b.offsets[sequence + 1]; ++row) {
     if (b.SkippedRow(row)) continue;
-    const Row r = b.Read(row, sequence, b.t.log_prob[row]);
-    if (r.counted && !token(r)) return;
+    const TokenInputs<float> in = b.Read(row, sequence);
+    if (in.counted && !token(in)) return;
   }
 }
 
 bool HasToken(const Batch& b, int64_t sequence) {
   bool found = false;
-  ForEachToken(b, sequence, [&](const Row&) {
+  ForEachToken(b, sequence, [&](const TokenInputs<float>&) {
     found = true;
     return false;
   });
   return found;
 }
 
-// The mean log-ratio of a sequence, then the sum of its tokens' gradients through that mean.
+// What the tokens of a sequence share, then the sum of their gradients through its mean.
 void ComputeSequence(const Batch& b, int64_t sequence, SequenceCounts& counts) {
-  SequenceState& state = b.states[sequence];
-  state = {0, 0, 0};
-  double sum = 0;
-  ForEachToken(b, sequence, [&](const Row& r) {
-    sum += static_cast<double>(r.log_prob) - static_cast<double>(r.old_log_prob);
-    ++state.tokens;
+  SequenceSums sums = {};
+  ForEachToken(b, sequence, [&](const TokenInputs<float>& in) {
+    AddToSequence(b.o, sums, in);
     return true;
   });
-  if (state.tokens == 0) return;
-  const double tokens = static_cast<double>(state.tokens);
-  state.mean_log_ratio = sum / tokens;
-  const Ratio<float> ratio = b.SharedRatio(sequence);
+  SequenceState& state = b.states[sequence];
+  state = {};
+  if (sums.tokens == 0) return;
+  state = FinishSequence(b.o, sums);
   const TokenWeights n = b.WeightsOf(sequence);
   double gradient = 0;
   bool low = false, high = false;
-  ForEachToken(b, sequence, [&](const Row& r) {
-    const PolicyTerm<float> term = ClippedTerm(b.o, ratio, r.advantage);
-    gradient += Weighted(n.loss, static_cast<double>(Scaled(r.importance, term.derivative)));
-    low |= term.clip_low;
-    high |= term.clip_high;
+  ForEachToken(b, sequence, [&](const TokenInputs<float>& in) {
+    const TokenTerms<float> terms = b.Terms(sequence, in);
+    gradient += RatioGradient(terms, n);
+    low |= terms.policy.clip_low;
+    high |= terms.policy.clip_high;
     return true;
   });
-  state.d_log_prob = gradient / tokens;
+  state.d_log_prob = gradient / static_cast<double>(sums.tokens);
+  const bool by_sequence = b.o.ratio_level == POLKA_RATIO_SEQUENCE;
   counts.with_tokens += 1;
-  counts.clip_low += low;
-  counts.clip_high += high;
+  counts.clip_low += by_sequence && low;
+  counts.clip_high += by_sequence && high;
+  counts.off_policy += state.off_policy;
 }
 
 SequenceCounts RunSequences(const Batch& b, int32_t threads) {
-  SequenceCounts total = {0, 0, 0};
+  SequenceCounts total = {};
   auto body = [&](int64_t begin, int64_t end) {
-    SequenceCounts counts = {0, 0, 0};
+    SequenceCounts counts = {};
     for (int64_t s = begin; s < end; ++s) {
-      if (b.by_sequence) {
+      if (b.states != nullptr) {
         ComputeSequence(b, s, counts);
       } else {
         counts.with_tokens += HasToken(b, s);
@@ -169,9 +168,10 @@ SequenceCounts RunSequences(const Batch& b, int32_t threads) {
     __atomic_fetch_add(&total.with_tokens, counts.with_tokens, __ATOMIC_RELAXED);
     __atomic_fetch_add(&total.clip_low, counts.clip_low, __ATOMIC_RELAXED);
     __atomic_fetch_add(&total.clip_high, counts.clip_high, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&total.off_policy, counts.off_policy, __ATOMIC_RELAXED);
   };
   // Looking for a first token is not worth a second thread.
-  ParallelFor(b.by_sequence ? threads : 1, b.a.batch.sequences, kSequencesPerChunk, body);
+  ParallelFor(b.states != nullptr ? threads : 1, b.a.batch.sequences, kSequencesPerChunk, body);
   return total;
 }
 
@@ -189,11 +189,11 @@ void RunBlock(const Batch& b, int64_t block, float* d_log_prob, float* d_entropy
     }
     TokenGradient gradient = {0, 0, false};
     if (!b.SkippedRow(row)) {
-      const Row r = b.Read(row, sequence, b.t.log_prob[row]);
-      if (r.non_finite) AddNonFinite(m, row);
-      if (r.counted) {
-        const TokenTerms<float> terms = b.Terms(sequence, r, b.t.entropy == nullptr ? 0.0f : b.t.entropy[row]);
-        AddToken(m, terms, n);
+      const TokenInputs<float> in = b.Read(row, sequence);
+      if (in.non_finite) AddNonFinite(m, row);
+      if (in.counted) {
+        const TokenTerms<float> terms = b.Terms(sequence, in);
+        AddToken(b.o, m, terms, n);
         gradient = b.Gradient(sequence, terms, n);
       }
     }
@@ -209,18 +209,35 @@ polka_status CheckNormalizer(const polka_normalizer& n, const char* name) {
   return CheckArray(n.sequence_tokens, 0, 8, name);
 }
 
-polka_status CheckObjective(const polka_policy_objective& o) {
-  POLKA_TRY(CheckOption(o.ratio_level, POLKA_RATIO_SEQUENCE, "ratio_level"));
-  POLKA_TRY(CheckOption(o.sequence_gradient, POLKA_SEQUENCE_THROUGH_MEAN, "sequence_gradient"));
-  POLKA_TRY(CheckOption(o.kl_estimator, POLKA_KL_K3, "kl_estimator"));
-  POLKA_TRY(CheckOption(o.kl_gradient_mode, POLKA_KL_DETACHED, "kl_gradient_mode"));
-  POLKA_TRY(CheckOption(o.skip_non_finite, 1, "skip_non_finite"));
-  POLKA_TRY(CheckBound(o.max_log_ratio, "max_log_ratio"));
-  POLKA_TRY(CheckBound(o.sequence_max_log_ratio, "sequence_max_log_ratio"));
-  POLKA_TRY(CheckBound(o.k3_max, "k3_max"));
-  const double clip_low = o.clip_low, clip_high = o.clip_high, dual_clip = o.dual_clip, ratio_max = o.ratio_max;
-  if (!(clip_low >= 0)) return Fail(POLKA_INVALID_ARGUMENT, "clip_low: %g is not >= 0", clip_low);
-  if (!(clip_high >= 0)) return Fail(POLKA_INVALID_ARGUMENT, "clip_high: %g is not >= 0", clip_high);
+// A number that is 0 for "off" or else > 0.
+polka_status CheckSwitch(float value, const char* name) {
+  if (value >= 0 && isfinite(value)) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is neither 0 (off) nor finite and > 0", name, static_cast<double>(value));
+}
+
+polka_status CheckPositive(float value, const char* name) {
+  if (value > 0 && isfinite(value)) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is not finite and > 0", name, static_cast<double>(value));
+}
+
+polka_status CheckMargin(float value, const char* name) {
+  if (value >= 0) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is not >= 0", name, static_cast<double>(value));
+}
+
+polka_status CheckCoefficient(double value, const char* name) {
+  if (isfinite(value)) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is not finite", name, value);
+}
+
+// What only some kinds read.
+polka_status CheckKind(const polka_policy_objective& o) {
+  POLKA_TRY(CheckOption(o.kind, POLKA_OBJECTIVE_VESPO, "kind"));
+  const double dual_clip = o.dual_clip, ratio_max = o.ratio_max, clip_high = o.clip_high;
+  if (o.kind != POLKA_OBJECTIVE_CLIP && (dual_clip != 0 || ratio_max != 0)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "dual_clip, ratio_max: %g and %g belong to kind 0, not to %d", dual_clip,
+                ratio_max, o.kind);
+  }
   if (dual_clip != 0 && !(dual_clip > 1 && isfinite(dual_clip))) {
     return Fail(POLKA_INVALID_ARGUMENT, "dual_clip: %g is neither 0 (off) nor finite and > 1", dual_clip);
   }
@@ -228,16 +245,55 @@ polka_status CheckObjective(const polka_policy_objective& o) {
     return Fail(POLKA_INVALID_ARGUMENT, "ratio_max: %g is neither 0 (off) nor finite and > 1 + clip_high = %g",
                 ratio_max, 1 + clip_high);
   }
-  if (!isfinite(o.kl_coefficient)) {
-    return Fail(POLKA_INVALID_ARGUMENT, "kl_coefficient: %g is not finite", o.kl_coefficient);
+  switch (o.kind) {
+    case POLKA_OBJECTIVE_SAPO:
+      POLKA_TRY(CheckPositive(o.tau_positive, "tau_positive"));
+      return CheckPositive(o.tau_negative, "tau_negative");
+    case POLKA_OBJECTIVE_DPPO_TV:
+    case POLKA_OBJECTIVE_DPPO_KL:
+    case POLKA_OBJECTIVE_IPO:
+      POLKA_TRY(CheckMargin(o.trust_low, "trust_low"));
+      POLKA_TRY(CheckMargin(o.trust_high, "trust_high"));
+      return CheckSwitch(o.surrogate_max, "surrogate_max");
+    case POLKA_OBJECTIVE_VESPO:
+      POLKA_TRY(CheckCoefficient(o.shape_positive, "shape_positive"));
+      POLKA_TRY(CheckCoefficient(o.shape_negative, "shape_negative"));
+      POLKA_TRY(CheckPositive(o.rate_positive, "rate_positive"));
+      POLKA_TRY(CheckPositive(o.rate_negative, "rate_negative"));
+      [[fallthrough]];
+    case POLKA_OBJECTIVE_GMPO:
+      if (o.ratio_level == POLKA_RATIO_SEQUENCE) return POLKA_OK;
+      return Fail(POLKA_INVALID_ARGUMENT, "ratio_level: %d, but kind %d needs the sequence's ratio", o.ratio_level,
+                  o.kind);
+    default:
+      return POLKA_OK;
   }
-  if (o.kl_coefficient != 0 && o.kl_estimator == POLKA_KL_NONE) {
-    return Fail(POLKA_INVALID_ARGUMENT, "kl_coefficient: %g needs a kl_estimator", o.kl_coefficient);
-  }
-  if (!isfinite(o.entropy_coefficient)) {
-    return Fail(POLKA_INVALID_ARGUMENT, "entropy_coefficient: %g is not finite", o.entropy_coefficient);
-  }
-  return POLKA_OK;
+}
+
+polka_status CheckPenalty(double coefficient, int32_t estimator, const char* name, const char* estimator_name) {
+  POLKA_TRY(CheckOption(estimator, POLKA_KL_K3, estimator_name));
+  POLKA_TRY(CheckCoefficient(coefficient, name));
+  if (coefficient == 0 || estimator != POLKA_KL_NONE) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g needs %s", name, coefficient, estimator_name);
+}
+
+polka_status CheckObjective(const polka_policy_objective& o) {
+  POLKA_TRY(CheckOption(o.ratio_level, POLKA_RATIO_SEQUENCE, "ratio_level"));
+  POLKA_TRY(CheckOption(o.sequence_gradient, POLKA_SEQUENCE_THROUGH_MEAN, "sequence_gradient"));
+  POLKA_TRY(CheckOption(o.kl_gradient_mode, POLKA_KL_DETACHED, "kl_gradient_mode"));
+  POLKA_TRY(CheckOption(o.skip_non_finite, 1, "skip_non_finite"));
+  POLKA_TRY(CheckBound(o.max_log_ratio, "max_log_ratio"));
+  POLKA_TRY(CheckBound(o.sequence_max_log_ratio, "sequence_max_log_ratio"));
+  POLKA_TRY(CheckBound(o.k3_max, "k3_max"));
+  POLKA_TRY(CheckMargin(o.clip_low, "clip_low"));
+  POLKA_TRY(CheckMargin(o.clip_high, "clip_high"));
+  POLKA_TRY(CheckKind(o));
+  POLKA_TRY(CheckPenalty(o.kl_coefficient, o.kl_estimator, "kl_coefficient", "kl_estimator"));
+  POLKA_TRY(CheckPenalty(o.anchor_coefficient, o.anchor_estimator, "anchor_coefficient", "anchor_estimator"));
+  POLKA_TRY(CheckCoefficient(o.entropy_coefficient, "entropy_coefficient"));
+  POLKA_TRY(CheckCoefficient(o.nll_coefficient, "nll_coefficient"));
+  POLKA_TRY(CheckSwitch(o.entropy_threshold, "entropy_threshold"));
+  return CheckSwitch(o.off_policy_max, "off_policy_max");
 }
 
 }  // namespace
@@ -246,6 +302,7 @@ polka_status CheckTokenObjective(const polka_policy_loss_args& a) {
   POLKA_TRY(CheckObjective(a.objective));
   POLKA_TRY(CheckNormalizer(a.normalizer, "normalizer"));
   POLKA_TRY(CheckNormalizer(a.entropy_normalizer, "entropy_normalizer"));
+  if (a.objective.nll_coefficient != 0) POLKA_TRY(CheckNormalizer(a.nll_normalizer, "nll_normalizer"));
   if (!isfinite(a.gradient_scale)) {
     return Fail(POLKA_INVALID_ARGUMENT, "gradient_scale: %g is not finite", static_cast<double>(a.gradient_scale));
   }
@@ -257,22 +314,28 @@ polka_status CheckTokenObjective(const polka_policy_loss_args& a) {
   POLKA_TRY(CheckArray(a.batch.ref_log_prob, a.objective.kl_estimator == POLKA_KL_NONE ? 0 : rows, 4, "ref_log_prob"));
   POLKA_TRY(CheckArray(a.batch.advantages, rows, 4, "advantages"));
   POLKA_TRY(CheckArray(a.batch.weights, 0, 4, "weights"));
+  POLKA_TRY(CheckArray(a.batch.behaviour_log_prob, 0, 4, "behaviour_log_prob"));
+  POLKA_TRY(CheckArray(a.batch.anchor_weights, 0, 4, "anchor_weights"));
+  POLKA_TRY(CheckArray(a.batch.nll_weights, 0, 4, "nll_weights"));
   return CheckArray(a.metrics, 1, 8, "metrics");
 }
 
 int64_t TokenObjectiveBytes(const polka_policy_loss_args& a) {
-  const int64_t states =
-      a.objective.ratio_level == POLKA_RATIO_SEQUENCE ? a.batch.sequences * int64_t{sizeof(SequenceState)} : 0;
+  const int64_t states = NeedsSequences(a.objective) ? a.batch.sequences * int64_t{sizeof(SequenceState)} : 0;
   return BlockCount(a) * int64_t{sizeof(polka_policy_loss_metrics)} + states;
 }
 
-TokenGradient RowGradient(const TokenObjective& objective, int64_t row, float log_prob) {
+bool ObjectiveNeedsSequences(const polka_policy_objective& o) { return NeedsSequences(o); }
+
+bool ObjectiveNeedsEntropy(const polka_policy_objective& o) { return NeedsEntropy(o); }
+
+TokenGradient RowGradient(const TokenObjective& objective, int64_t row, float log_prob, float entropy) {
   const Batch b(objective);
   if (b.SkippedRow(row)) return {0, 0, false};
   const int64_t sequence = b.SequenceOf(row);
-  const Row r = b.Read(row, sequence, log_prob);
-  if (!r.counted) return {0, 0, false};
-  return b.Gradient(sequence, b.Terms(sequence, r, 0), b.WeightsOf(sequence));
+  const TokenInputs<float> in = b.Read(row, sequence, log_prob, entropy);
+  if (!in.counted) return {0, 0, false};
+  return b.Gradient(sequence, b.Terms(sequence, in), b.WeightsOf(sequence));
 }
 
 void RunTokenObjective(const TokenObjective& objective, float* d_log_prob, float* d_entropy) {
@@ -288,6 +351,7 @@ void RunTokenObjective(const TokenObjective& objective, float* d_log_prob, float
   total.sequences = static_cast<double>(counts.with_tokens);
   total.clip_low_sequences = static_cast<double>(counts.clip_low);
   total.clip_high_sequences = static_cast<double>(counts.clip_high);
+  total.off_policy_sequences = static_cast<double>(counts.off_policy);
   total.loss = TotalLoss(b.o, total);
   *reinterpret_cast<polka_policy_loss_metrics*>(b.a.metrics) = total;
 }

@@ -30,9 +30,13 @@ polka_status CheckTokenObjective(const polka_policy_loss_args& args);
 
 int64_t TokenObjectiveBytes(const polka_policy_loss_args& args);
 
-// The gradient of one row under a token ratio. Reads neither other rows nor the arrays of
-// log-probs and entropies, so that a kernel can call it while the row is in cache.
-TokenGradient RowGradient(const TokenObjective& objective, int64_t row, float log_prob);
+// Whether a token's loss depends on the other tokens of its sequence, and whether it reads entropies.
+bool ObjectiveNeedsSequences(const polka_policy_objective& o);
+bool ObjectiveNeedsEntropy(const polka_policy_objective& o);
+
+// The gradient of one row, for an objective that needs no sequences. Reads neither other rows nor the
+// arrays of log-probs and entropies, so that a kernel can call it while the row is in cache.
+TokenGradient RowGradient(const TokenObjective& objective, int64_t row, float log_prob, float entropy);
 
 // Writes the metrics, and the gradient of every row where the arrays [rows] are not null. The bits
 // of a row are those of RowGradient; sums have one order whatever the number of threads.

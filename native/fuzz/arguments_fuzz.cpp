@@ -4,6 +4,7 @@
 //
 //   polka_fuzz --list
 //   polka_fuzz OPERATION CALLS SEED     the same seed makes the same calls
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,12 +163,27 @@ polka_policy_objective Objective(Arguments& a) {
   o.entropy_coefficient = a.Field(a.random.Pick({0.0, 0.01}), {-1.0});
   o.clip_low = a.Field(0.2f, {-1.0f, 2.0f});
   o.clip_high = a.Field(0.28f, {-1.0f});
-  o.dual_clip = a.Field(a.random.Pick({0.0f, 3.0f}), {-1.0f, 0.5f});
-  o.ratio_max = a.Field(a.random.Pick({0.0f, 5.0f}), {-1.0f, 1.0f});
+  const int32_t kind = static_cast<int32_t>(a.random.Below(POLKA_OBJECTIVE_VESPO + 1));
+  o.kind = a.Field(kind, {-1, POLKA_OBJECTIVE_VESPO + 1, INT32_MAX});
+  const bool clip = kind == POLKA_OBJECTIVE_CLIP, whole = kind >= POLKA_OBJECTIVE_GMPO;
+  o.dual_clip = a.Field(clip ? a.random.Pick({0.0f, 3.0f}) : 0, {-1.0f, 0.5f});
+  o.ratio_max = a.Field(clip ? a.random.Pick({0.0f, 5.0f}) : 0, {-1.0f, 1.0f});
+  o.tau_positive = o.rate_positive = a.Field(1.0f, {0.0f, NAN});
+  o.tau_negative = o.rate_negative = a.Field(2.0f, {-1.0f, INFINITY});
+  o.shape_positive = o.shape_negative = a.Field(3.0f, {NAN});
+  o.trust_low = a.Field(0.1f, {-1.0f, INFINITY});
+  o.trust_high = a.Field(0.1f, {NAN});
+  o.surrogate_max = a.Field(a.random.Pick({0.0f, 2.0f}), {-1.0f});
+  o.entropy_threshold = a.Field(a.random.Pick({0.0f, 1.0f}), {-1.0f, NAN});
+  o.off_policy_max = a.Field(a.random.Pick({0.0f, 0.1f}), {-1.0f, INFINITY});
+  const int32_t anchor = static_cast<int32_t>(a.random.Below(5));
+  o.anchor_estimator = a.Field(anchor, {-1, 5});
+  o.anchor_coefficient = anchor == POLKA_KL_NONE ? 0 : 0.1;
+  o.nll_coefficient = a.Field(a.random.Pick({0.0, 0.1}), {static_cast<double>(NAN)});
   o.max_log_ratio = a.Field(20.0f, {0.0f, -1.0f});
   o.sequence_max_log_ratio = a.Field(20.0f, {-1.0f});
   o.k3_max = a.Field(10.0f, {-1.0f});
-  o.ratio_level = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  o.ratio_level = a.Field(whole ? POLKA_RATIO_SEQUENCE : static_cast<int32_t>(a.random.Below(2)), {-1, 0, 2});
   o.sequence_gradient = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
   const int32_t estimator = static_cast<int32_t>(a.random.Below(5));
   o.kl_estimator = a.Field(estimator, {-1, 5, POLKA_KL_NONE});
@@ -192,12 +208,16 @@ polka_policy_loss_args PolicyLossArgs(Arguments& a) {
   args.batch.old_log_prob = a.MaybeRowFloats();
   args.batch.ref_log_prob = a.RowFloats();
   args.batch.weights = a.MaybeRowFloats();
+  args.batch.behaviour_log_prob = a.MaybeRowFloats();
+  args.batch.anchor_weights = a.MaybeRowFloats();
+  args.batch.nll_weights = a.MaybeRowFloats();
   args.batch.advantage_per_sequence = static_cast<int32_t>(a.random.Below(2));
   args.batch.advantages = a.memory.Floats(args.batch.advantage_per_sequence ? sequences : a.rows);
   args.batch.advantages = a.Field(args.batch.advantages, {UINT64_C(0)});
   args.objective = Objective(a);
   args.normalizer = a.Normalizer(sequences);
   args.entropy_normalizer = a.Normalizer(sequences);
+  args.nll_normalizer = a.Normalizer(sequences);
   args.metrics = a.Field(a.memory.Output(sizeof(polka_policy_loss_metrics)), {UINT64_C(0)});
   args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
   return args;

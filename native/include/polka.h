@@ -308,20 +308,48 @@ polka_status polka_group_advantage(polka_group_advantage_args* args);
 #define POLKA_SEQUENCE_TOKEN_DETACHED 0 /* log r_t = log_prob_t - stopgrad(log_prob_t) + stopgrad(mean) */
 #define POLKA_SEQUENCE_THROUGH_MEAN 1   /* the derivative of the mean itself */
 
-/* The objective of one token, to be minimised, with ratio r and advantage A:
- *   l = max(-A r', -A clip(r, 1 - clip_low, 1 + clip_high)), r' = min(r, ratio_max)
- *   where A < 0 and dual_clip > 0: l = min(l, -A dual_clip)
- *   loss = sum_t n_t (w_t l_t + kl_coefficient kl_t) - sum_t e_t entropy_coefficient H_t
- * n_t and e_t by the two normalizers. A clipped or clamped value is a constant, its gradient exactly
- * 0; at a tie the first argument of max and min decides, so that at a bound the gradient still flows.
- * An advantage of 0 gives 0 even where the ratio overflows. */
+/* kind of objective: the loss l of one token, to be minimised, with ratio r, advantage A, log-prob x
+ * and old log-prob x0; clip(r) is r held in [1 - clip_low, 1 + clip_high]; sg(.) is a constant for the
+ * gradient; p = exp(x), p0 = exp(x0) */
+#define POLKA_OBJECTIVE_CLIP 0         /* max(-A r', -A clip(r)), r' = min(r, ratio_max); A < 0: min(., -A dual_clip) */
+#define POLKA_OBJECTIVE_CISPO 1        /* -A sg(clip(r)) x */
+#define POLKA_OBJECTIVE_CISPO_MASKED 2 /* the same; 0 where A > 0, r > 1 + clip_high or A < 0, r < 1 - clip_low */
+#define POLKA_OBJECTIVE_MASKED_IS 3    /* -A sg(r) x where clip(r) = r, else 0 */
+#define POLKA_OBJECTIVE_TOPR 4         /* -A x where A > 0, else -A sg(clip(r)) x */
+#define POLKA_OBJECTIVE_REINFORCE 5    /* -A x */
+#define POLKA_OBJECTIVE_SAPO 6         /* -A (4 / tau) sigmoid(tau (r - 1)), tau by the sign of A */
+/* The next three are -A r where kept, else 0, or where surrogate_max is not 0 -A sg(min(r,
+ * surrogate_max)) x. Kept is what stays within trust_low and trust_high: */
+#define POLKA_OBJECTIVE_DPPO_TV 7 /* A > 0: p - p0 <= trust_high; A <= 0: p - p0 >= -trust_low */
+/* A > 0: K <= trust_high or p <= p0; A <= 0: K <= trust_low or p >= p0, where K = p0 (x0 - x) +
+ * (1 - p0) ln((1 - p0 + 1e-8) / (1 - p + 1e-8)) */
+#define POLKA_OBJECTIVE_DPPO_KL 8
+#define POLKA_OBJECTIVE_IPO 9 /* -trust_low <= p - p0 <= trust_high, whatever A */
+/* The last two need the sequence's ratio. GMPO: -A r, r = exp(mean of the held log-ratios), each held
+ * at clip_high where A > 0 and above it, at -clip_low where A < 0 and below it; the geometric mean g
+ * of the sequence's weights takes the place of w_t. VESPO: -A sg(phi) x, phi = exp(rate + shape ln W -
+ * rate W), rate and shape by the sign of A, W = exp(sum over the sequence of the clamped log-ratio +
+ * ln w_t) within [1e-8, exp(20)]; elsewhere w_t is 1. */
+#define POLKA_OBJECTIVE_GMPO 10
+#define POLKA_OBJECTIVE_VESPO 11
+
+/*   loss = sum_t n_t (w_t m_t (l_t + anchor_coefficient b_t anchor_t) + kl_coefficient kl_t)
+ *        - sum_t e_t entropy_coefficient H_t - sum_t q_t nll_coefficient c_t x_t
+ * n_t, e_t and q_t by the three normalizers; anchor_t is the anchor_estimator at x - x0. m_t is 0
+ * where entropy_threshold is not 0 and H_t is below it, and where off_policy_max is not 0, A < 0, and
+ * the sequence's mean of (behaviour - x) is above it; else 1. b_t and c_t come with the batch.
+ *
+ * A clipped, clamped or masked value is a constant, its gradient exactly 0; at a tie the first
+ * argument of max and min decides, so that at a bound the gradient still flows. An advantage of 0
+ * gives 0 even where the ratio overflows. A gradient through the ratio of a sequence goes the way
+ * sequence_gradient says, every other one to its own token. */
 typedef struct polka_policy_objective {
   double kl_coefficient;
   double entropy_coefficient;
   float clip_low;               /* inf = no lower bound */
   float clip_high;              /* inf = no upper bound */
-  float dual_clip;              /* 0 = off, else > 1 */
-  float ratio_max;              /* 0 = off, else > 1 + clip_high (two-sided clip) */
+  float dual_clip;              /* 0 = off, else > 1; CLIP only */
+  float ratio_max;              /* 0 = off, else > 1 + clip_high (two-sided clip); CLIP only */
   float max_log_ratio;          /* |log_prob - old|, |log_prob - ref| are clamped to it before exp; inf = off */
   float sequence_max_log_ratio; /* upper bound of the mean log-ratio; inf = off */
   float k3_max;                 /* upper bound of k3; inf = off */
@@ -330,8 +358,25 @@ typedef struct polka_policy_objective {
   int32_t kl_estimator;
   int32_t kl_gradient_mode;
   /* 1: a non-finite row is masked; 0: it and the loss are NaN. Non-finite is a row whose log-prob or
-   * advantage is not finite, or that reads a NaN as old or reference log-prob or as weight. */
+   * advantage is not finite, or that reads a NaN as old, reference or behaviour log-prob, as a weight
+   * or as the entropy that entropy_threshold is compared with. */
   int32_t skip_non_finite;
+  double anchor_coefficient;
+  double nll_coefficient;
+  float tau_positive;      /* SAPO: > 0, for A > 0 */
+  float tau_negative;      /* SAPO: > 0, for A <= 0 */
+  float shape_positive;    /* VESPO: for A >= 0 */
+  float rate_positive;     /* VESPO: > 0 */
+  float shape_negative;    /* VESPO: for A < 0 */
+  float rate_negative;     /* VESPO: > 0 */
+  float trust_low;         /* DPPO and IPO: >= 0 */
+  float trust_high;        /* DPPO and IPO: >= 0 */
+  float surrogate_max;     /* DPPO and IPO: 0 = off, else > 0 */
+  float entropy_threshold; /* 0 = off, else > 0 */
+  float off_policy_max;    /* 0 = off, else > 0 */
+  int32_t kind;
+  int32_t anchor_estimator; /* POLKA_KL_*; NONE where anchor_coefficient is 0 */
+  int32_t reserved;
 } polka_policy_objective;
 
 typedef struct polka_token_batch {
@@ -340,24 +385,30 @@ typedef struct polka_token_batch {
   uint64_t old_log_prob; /* [rows] f32, or 0: ratio 1 with the gradient of exp(lp - stopgrad(lp)) */
   uint64_t ref_log_prob; /* [rows] f32; needed where kl_estimator is not NONE */
   uint64_t advantages;   /* [rows] f32, or [sequences] f32 where advantage_per_sequence is 1 */
-  uint64_t weights;      /* [rows] f32 importance weights (no gradient), or 0: ones */
+  uint64_t weights;      /* [rows] f32 importance weights w_t (no gradient), or 0: ones */
   int32_t advantage_per_sequence;
   int32_t reserved;
+  uint64_t behaviour_log_prob; /* [rows] f32 of the sampler, for off_policy_max, or 0: the old ones */
+  uint64_t anchor_weights;     /* [rows] f32 b_t, or 0: ones */
+  uint64_t nll_weights;        /* [rows] f32 c_t, or 0: 1 where A > 0, else 0 */
 } polka_token_batch;
 
 /* Written by policy_loss as f64. The *_sum fields are sums over counted tokens (or sequences, where
  * the name says so), so that micro-batches add up; divide by tokens (sequences) for the mean. */
 typedef struct polka_policy_loss_metrics {
-  double loss;               /* policy_loss + kl_coefficient * kl_loss - entropy_coefficient * entropy_loss */
-  double policy_loss;        /* sum_t n_t w_t l_t */
-  double kl_loss;            /* sum_t n_t kl_t */
-  double entropy_loss;       /* sum_t e_t H_t */
-  double tokens;             /* counted tokens */
-  double sequences;          /* sequences with a counted token */
-  double clipped_sum;        /* tokens where the clipped branch is strictly larger (verl pg_clipfrac) */
-  double dual_clipped_sum;   /* tokens with A < 0 held by dual_clip (verl pg_clipfrac_lower) */
-  double clip_low_sum;       /* tokens with r < 1 - clip_low and A < 0 (TRL clip_ratio/low) */
-  double clip_high_sum;      /* tokens with r > 1 + clip_high and A > 0 (TRL clip_ratio/high) */
+  /* policy_loss + kl_coefficient kl_loss - entropy_coefficient entropy_loss + nll_coefficient nll_loss */
+  double loss;
+  double policy_loss;  /* sum_t n_t w_t m_t (l_t + anchor_coefficient b_t anchor_t) */
+  double kl_loss;      /* sum_t n_t kl_t */
+  double entropy_loss; /* sum_t e_t H_t */
+  double tokens;       /* counted tokens */
+  double sequences;    /* sequences with a counted token */
+  /* tokens whose bound changes the objective: the clipped branch strictly larger (verl pg_clipfrac), the
+   * coefficient clipped, the token dropped, or its log-ratio held */
+  double clipped_sum;
+  double dual_clipped_sum;   /* tokens held by dual_clip (A < 0) or surrogate_max (verl pg_clipfrac_lower) */
+  double clip_low_sum;       /* tokens below their range (or dropped) with A < 0 (TRL clip_ratio/low) */
+  double clip_high_sum;      /* tokens above their range (or dropped) with A > 0 (TRL clip_ratio/high) */
   double clip_low_sequences; /* sequences with such a token; sequence ratio only, else 0 */
   double clip_high_sequences;
   double approx_kl_sum; /* sum of old - log_prob, clamped for a token ratio (verl ppo_kl) */
@@ -368,6 +419,15 @@ typedef struct polka_policy_loss_metrics {
   double ratio_max;            /* -inf when no token counts */
   double non_finite_rows;      /* unmasked rows that are non-finite, see skip_non_finite */
   double first_non_finite_row; /* the lowest of them, or -1 */
+  double nll_loss;             /* -sum_t q_t c_t x_t */
+  double anchor_loss;          /* sum_t n_t w_t m_t b_t anchor_t, a part of policy_loss */
+  double abs_log_ratio_sum;    /* sum of |old - log_prob|, clamped for a token ratio */
+  double squared_log_ratio_sum;
+  double below_sum;            /* tokens below their range, whatever A */
+  double above_sum;            /* tokens above their range, whatever A */
+  double low_entropy_sum;      /* tokens under entropy_threshold */
+  double off_policy_sequences; /* sequences above off_policy_max */
+  double sequence_weight_sum;  /* VESPO: phi, GMPO: g; over sequences, the mean of its tokens for each */
 } polka_policy_loss_metrics;
 
 typedef struct polka_policy_loss_args {
@@ -381,7 +441,7 @@ typedef struct polka_policy_loss_args {
   polka_normalizer normalizer;
   polka_normalizer entropy_normalizer;
   uint64_t log_prob; /* [rows] f32: out (may be 0) of polka_policy_loss, in of ..._from_log_prob */
-  uint64_t entropy;  /* the same; ..._from_log_prob needs it where entropy_coefficient is not 0 */
+  uint64_t entropy;  /* the same; ..._from_log_prob needs it where a coefficient or threshold does */
   /* Out of ..._from_log_prob, [rows] f32, each may be 0: gradient_scale times d loss / d log_prob and
    * d loss / d entropy. */
   uint64_t d_log_prob;
@@ -390,6 +450,7 @@ typedef struct polka_policy_loss_args {
   polka_matrix d_logits; /* polka_policy_loss only; data 0: loss and metrics without gradient */
   float gradient_scale;  /* 0 = not set, taken as 1 */
   int32_t reserved;
+  polka_normalizer nll_normalizer; /* read where nll_coefficient is not 0 */
 } polka_policy_loss_args;
 
 polka_status polka_policy_loss_workspace(polka_policy_loss_args* args);

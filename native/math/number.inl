@@ -25,6 +25,8 @@ POLKA_MATH float Expm1(float x) { return expm1f(x); }
 POLKA_MATH double Expm1(double x) { return expm1(x); }
 POLKA_MATH float Log1p(float x) { return log1pf(x); }
 POLKA_MATH double Log1p(double x) { return log1p(x); }
+POLKA_MATH float Log(float x) { return logf(x); }
+POLKA_MATH double Log(double x) { return log(x); }
 POLKA_MATH float Exp(float x) { return expf(x); }
 POLKA_MATH double Exp(double x) { return exp(x); }
 POLKA_MATH float Abs(float x) { return fabsf(x); }

@@ -1,73 +1,5 @@
-// The token objective: what one token adds to the policy loss, its gradients and the metrics.
-// Needs number.inl, token_kl.inl and polka.h.
-//
-// T is float in the kernels and double in tests. A clipped or clamped value is a constant: its
-// gradient is exactly 0. At a tie the first argument of max or min decides, the unclipped one, so at
-// a clip boundary the gradient still flows.
-
-// r and its derivative with respect to the log-ratio.
-template <class T>
-struct Ratio {
-  T value;
-  T derivative;
-};
-
-// The ratio of one token. Where there is no old log-prob, log_prob itself stands in for it: ratio 1
-// with the derivative of exp(log_prob - stopgrad(log_prob)).
-template <class T>
-POLKA_MATH Ratio<T> TokenRatio(T log_prob, T old_log_prob, T max_log_ratio) {
-  const T log_ratio = log_prob - old_log_prob;
-  const T r = Exp(Clamp(log_ratio, max_log_ratio));
-  return {r, IfThenElse(Abs(log_ratio) > max_log_ratio, T(0), r)};
-}
-
-// The ratio that all tokens of a sequence share (GSPO, Zheng et al. 2025), bounded above only.
-template <class T>
-POLKA_MATH Ratio<T> SequenceRatio(T mean_log_ratio, T max_log_ratio) {
-  const bool over = mean_log_ratio > max_log_ratio;
-  const T r = Exp(over ? max_log_ratio : mean_log_ratio);
-  return {r, over ? T(0) : r};
-}
-
-// a x, where nothing weighs nothing: 0 times a ratio that overflowed is 0.
-template <class T>
-POLKA_MATH T Scaled(T a, T x) {
-  return a == 0 && (x == T(INFINITY) || x == T(-INFINITY)) ? T(0) : a * x;
-}
-
-// The clipped objective l of one token, to be minimised, with its derivative with respect to the
-// log-ratio, and which bounds were met.
-template <class T>
-struct PolicyTerm {
-  T loss;
-  T derivative;
-  bool clipped;       // the clipped branch is the larger one
-  bool dual_clipped;  // held by dual_clip
-  bool clip_low;      // r below its range while A < 0
-  bool clip_high;     // r above its range while A > 0
-};
-
-template <class T>
-POLKA_MATH PolicyTerm<T> ClippedTerm(const polka_policy_objective& o, Ratio<T> r, T advantage) {
-  const T low = 1 - T(o.clip_low), high = 1 + T(o.clip_high);
-  const bool held = o.ratio_max > 0 && r.value > T(o.ratio_max);
-  const T in_range = r.value < low ? low : r.value > high ? high : r.value;
-  const T unclipped = -Scaled(advantage, held ? T(o.ratio_max) : r.value);
-  const T clipped = -Scaled(advantage, in_range);
-  PolicyTerm<T> term = {unclipped, held ? T(0) : -Scaled(advantage, r.derivative), clipped > unclipped, false,
-                        r.value < low && advantage<0, r.value> high && advantage > 0};
-  if (term.clipped) {
-    term.loss = clipped;
-    term.derivative = 0;
-  }
-  const T ceiling = -advantage * T(o.dual_clip);
-  if (o.dual_clip > 0 && advantage < 0 && term.loss > ceiling) {
-    term.loss = ceiling;
-    term.derivative = 0;
-    term.dual_clipped = true;
-  }
-  return term;
-}
+// The policy loss of a token: its objective, the penalties beside it, its gradients and what it adds to
+// the metrics. Needs number.inl, token_kl.inl, policy_term.inl and polka.h.
 
 // x itself, or NaN where it is infinite.
 template <class T>
@@ -85,10 +17,108 @@ POLKA_MATH bool IsNan(T x) {
   return x != x;
 }
 
-// n_t and e_t: what one token weighs in the loss and in the entropy bonus.
+// What is read of one token. A row that is not finite has NaN as log-prob and advantage, so that the
+// NaN reaches every result.
+template <class T>
+struct TokenInputs {
+  T log_prob, old_log_prob, ref_log_prob, behaviour_log_prob;
+  T advantage;
+  T importance;     // w_t
+  T anchor_weight;  // b_t
+  T nll_weight;     // c_t
+  T entropy;
+  bool non_finite;
+  bool counted;  // false: the row is masked because it is not finite
+};
+
+// Decides whether the row is finite. Everything else of `t` has been filled in.
+template <class T>
+POLKA_MATH TokenInputs<T> JudgeToken(const polka_policy_objective& o, TokenInputs<T> t) {
+  t.non_finite = !IsFinite(t.log_prob) || !IsFinite(t.advantage) || IsNan(t.old_log_prob) || IsNan(t.ref_log_prob) ||
+                 IsNan(t.behaviour_log_prob) || IsNan(t.importance) || IsNan(t.anchor_weight) || IsNan(t.nll_weight) ||
+                 (o.entropy_threshold > 0 && IsNan(t.entropy));
+  t.counted = !(t.non_finite && o.skip_non_finite);
+  if (t.non_finite) t.log_prob = t.advantage = T(NAN);
+  return t;
+}
+
+// c_t where the batch has none: the tokens that did well.
+template <class T>
+POLKA_MATH T DefaultNllWeight(T advantage) {
+  return advantage > 0 ? T(1) : T(0);
+}
+
+// Whether the sequences of a batch have to be summed up before the loss of a token is known.
+POLKA_MATH bool NeedsSequences(const polka_policy_objective& o) {
+  return o.ratio_level == POLKA_RATIO_SEQUENCE || o.off_policy_max > 0;
+}
+
+// Whether the objective reads the entropy.
+POLKA_MATH bool NeedsEntropy(const polka_policy_objective& o) {
+  return o.entropy_coefficient != 0 || o.entropy_threshold > 0;
+}
+
+// Sums over the counted tokens of a sequence, in order.
+struct SequenceSums {
+  double log_ratio;   // as the objective counts it
+  double log_weight;  // GMPO: ln w_t; VESPO: clamped log-ratio + ln w_t
+  double drift;       // behaviour - log_prob
+  int64_t tokens;
+};
+
+// What the tokens of a sequence share.
+struct SequenceState {
+  double mean_log_ratio;
+  double weight_positive;  // GMPO: g; VESPO: phi, by the sign of A
+  double weight_negative;
+  double d_log_prob;  // through the mean: the same for each token that moves it
+  int64_t tokens;
+  bool off_policy;
+};
+
+template <class T>
+POLKA_MATH void AddToSequence(const polka_policy_objective& o, SequenceSums& s, const TokenInputs<T>& t) {
+  const double log_ratio = static_cast<double>(t.log_prob) - static_cast<double>(t.old_log_prob);
+  if (o.kind == POLKA_OBJECTIVE_GMPO) {
+    s.log_ratio += HoldLogRatio(o, log_ratio, static_cast<double>(t.advantage)).value;
+    s.log_weight += Log(static_cast<double>(t.importance));
+  } else {
+    s.log_ratio += log_ratio;
+    if (o.kind == POLKA_OBJECTIVE_VESPO) {
+      s.log_weight += Clamp(log_ratio, static_cast<double>(o.max_log_ratio)) + Log(static_cast<double>(t.importance));
+    }
+  }
+  s.drift += static_cast<double>(t.behaviour_log_prob) - static_cast<double>(t.log_prob);
+  s.tokens += 1;
+}
+
+// VESPO's weight of a sequence (Shen et al. 2026): a gamma density of its importance ratio W, up to a
+// constant, with mode near 1.
+POLKA_MATH double VespoWeight(double log_weight, double shape, double rate) {
+  const double low = -18.420680743952367, high = 20;  // ln 1e-8
+  const double x = log_weight < low ? low : log_weight > high ? high : log_weight;
+  const double phi = Exp(rate + shape * x - rate * Exp(x));
+  return phi == INFINITY ? 0 : phi;
+}
+
+POLKA_MATH SequenceState FinishSequence(const polka_policy_objective& o, const SequenceSums& s) {
+  const double tokens = static_cast<double>(s.tokens);
+  SequenceState state = {s.log_ratio / tokens, 1, 1, 0, s.tokens, false};
+  if (o.kind == POLKA_OBJECTIVE_GMPO) {
+    state.weight_positive = state.weight_negative = Exp(s.log_weight / tokens);
+  } else if (o.kind == POLKA_OBJECTIVE_VESPO) {
+    state.weight_positive = VespoWeight(s.log_weight, o.shape_positive, o.rate_positive);
+    state.weight_negative = VespoWeight(s.log_weight, o.shape_negative, o.rate_negative);
+  }
+  state.off_policy = o.off_policy_max > 0 && s.drift / tokens > static_cast<double>(o.off_policy_max);
+  return state;
+}
+
+// n_t, e_t and q_t: what one token weighs in the loss, in the entropy bonus and in the likelihood term.
 struct TokenWeights {
   double loss;
   double entropy;
+  double nll;
 };
 
 // A divisor of 0 means that no token counts anywhere: weight 0.
@@ -104,79 +134,109 @@ POLKA_MATH double Weighted(double weight, double term) { return weight == 0 ? 0 
 template <class T>
 struct TokenTerms {
   PolicyTerm<T> policy;
+  Differentiable<T> anchor;  // weighted by b_t
   Differentiable<T> kl;
-  T importance;  // w_t
+  T importance;  // w_t m_t
+  T nll_weight;  // c_t
+  T log_prob;
   T entropy;
   T ratio;
-  T old_minus_new;  // old - log_prob, bounded as in the ratio
+  T old_minus_new;         // old - log_prob, bounded as in the ratio
+  double sequence_weight;  // of its sequence, over the sequence's tokens; GMPO and VESPO
+  bool moves_mean;         // the log-ratio of the token moves the mean of its sequence
+  bool low_entropy;
 };
 
-// What the formulas take of one token. A value that is not finite has become NaN, so that it reaches
-// every result.
+// `state` is read where the objective NeedsSequences.
 template <class T>
-struct TokenInputs {
-  T log_prob, old_log_prob, ref_log_prob, advantage, importance;
-  bool non_finite;
-  bool counted;
-};
-
-// Without an old log-prob, log_prob itself is passed for it; without a reference 0, without weights 1.
-template <class T>
-POLKA_MATH TokenInputs<T> PrepareToken(const polka_policy_objective& o, T log_prob, T old_log_prob, T ref_log_prob,
-                                       T advantage, T importance) {
-  const bool non_finite =
-      !IsFinite(log_prob) || !IsFinite(advantage) || IsNan(old_log_prob) || IsNan(ref_log_prob) || IsNan(importance);
-  return {FiniteOrNan(log_prob),
-          old_log_prob,
-          ref_log_prob,
-          FiniteOrNan(advantage),
-          importance,
-          non_finite,
-          !(non_finite && o.skip_non_finite)};
-}
-
-// The token's own ratio, or the one it shares with its sequence.
-template <class T>
-POLKA_MATH TokenTerms<T> TermsOf(const polka_policy_objective& o, const TokenInputs<T>& t, Ratio<T> sequence_ratio,
-                                 T entropy) {
+POLKA_MATH TokenTerms<T> MakeTerms(const polka_policy_objective& o, const TokenInputs<T>& t,
+                                   const SequenceState& state) {
   const bool by_sequence = o.ratio_level == POLKA_RATIO_SEQUENCE;
-  const Ratio<T> ratio = by_sequence ? sequence_ratio : TokenRatio(t.log_prob, t.old_log_prob, T(o.max_log_ratio));
-  Differentiable<T> kl = {0, 0};
+  const Ratio<T> ratio = by_sequence ? SequenceRatio(T(state.mean_log_ratio), T(o.sequence_max_log_ratio))
+                                     : TokenRatio(t.log_prob, t.old_log_prob, T(o.max_log_ratio));
+  TokenTerms<T> terms = {};
+  terms.importance = t.importance;
+  terms.moves_mean = true;
+  switch (o.kind) {
+    case POLKA_OBJECTIVE_CLIP:
+      terms.policy = ClippedTerm(o, ratio, t.advantage);
+      break;
+    case POLKA_OBJECTIVE_SAPO:
+      terms.policy = SapoTerm(o, ratio, t.advantage);
+      break;
+    case POLKA_OBJECTIVE_DPPO_TV:
+    case POLKA_OBJECTIVE_DPPO_KL:
+    case POLKA_OBJECTIVE_IPO:
+      terms.policy = TrustTerm(o, ratio, t.log_prob, t.old_log_prob, t.advantage);
+      break;
+    case POLKA_OBJECTIVE_GMPO: {
+      const HeldLogRatio<T> held = HoldLogRatio(o, t.log_prob - t.old_log_prob, t.advantage);
+      terms.policy = RatioTerm(o, ratio, t.advantage);
+      terms.policy.clipped = held.held;
+      terms.policy.below = held.below;
+      terms.policy.above = held.above;
+      terms.policy.clip_low = held.below && held.held;
+      terms.policy.clip_high = held.above && held.held;
+      terms.importance = T(state.weight_positive);
+      terms.sequence_weight = state.weight_positive / static_cast<double>(state.tokens);
+      terms.moves_mean = !held.held;
+      break;
+    }
+    case POLKA_OBJECTIVE_VESPO: {
+      terms.policy = RatioTerm(o, ratio, t.advantage);
+      terms.policy.clip_low = terms.policy.clip_high = false;
+      const double phi = t.advantage < 0 ? state.weight_negative : state.weight_positive;
+      MakeDetached(terms.policy, T(phi), t.log_prob, t.advantage);
+      terms.importance = 1;
+      terms.sequence_weight = phi / static_cast<double>(state.tokens);
+      break;
+    }
+    default:
+      terms.policy = DetachedTerm(o, ratio, t.log_prob, t.advantage);
+  }
+  terms.low_entropy = o.entropy_threshold > 0 && t.entropy < T(o.entropy_threshold);
+  const bool off_policy = o.off_policy_max > 0 && state.off_policy && t.advantage < 0;
+  if (terms.low_entropy || off_policy) terms.importance = 0;
+  if (o.anchor_estimator != POLKA_KL_NONE) {
+    const Differentiable<T> anchor =
+        KlEstimate(o.anchor_estimator, t.log_prob - t.old_log_prob, T(o.max_log_ratio), T(o.k3_max));
+    terms.anchor = {Scaled(t.anchor_weight, anchor.value), Scaled(t.anchor_weight, anchor.derivative)};
+  }
   if (o.kl_estimator != POLKA_KL_NONE) {
-    kl = TokenKl(o.kl_estimator, o.kl_gradient_mode, t.log_prob, t.ref_log_prob, t.old_log_prob, T(o.max_log_ratio),
-                 T(o.k3_max));
+    terms.kl = TokenKl(o.kl_estimator, o.kl_gradient_mode, t.log_prob, t.ref_log_prob, t.old_log_prob,
+                       T(o.max_log_ratio), T(o.k3_max));
   }
   const T drop = t.old_log_prob - t.log_prob;
-  return {ClippedTerm(o, ratio, t.advantage),
-          kl,
-          t.importance,
-          entropy,
-          ratio.value,
-          by_sequence ? drop : Clamp(drop, T(o.max_log_ratio))};
+  terms.nll_weight = t.nll_weight;
+  terms.log_prob = t.log_prob;
+  terms.entropy = t.entropy;
+  terms.ratio = ratio.value;
+  terms.old_minus_new = by_sequence ? drop : Clamp(drop, T(o.max_log_ratio));
+  return terms;
 }
 
-// d loss / d log_prob through the policy term. Through the mean of a sequence it is summed over the
+// d loss / d log-ratio of the policy term. Through the mean of a sequence it is summed over the
 // sequence's tokens and divided by their number.
 template <class T>
-POLKA_MATH double PolicyGradient(const TokenTerms<T>& t, TokenWeights n) {
-  return Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.policy.derivative)));
+POLKA_MATH double RatioGradient(const TokenTerms<T>& t, const TokenWeights& n) {
+  return Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.policy.ratio_derivative)));
 }
 
+// d loss / d log_prob of one token, `through_mean` being what comes by way of its sequence's mean.
 template <class T>
-POLKA_MATH double KlGradient(const polka_policy_objective& o, const TokenTerms<T>& t, TokenWeights n) {
-  return Weighted(n.loss * o.kl_coefficient, static_cast<double>(t.kl.derivative));
-}
-
-// d loss / d log_prob. `through_mean` is the sequence's, where the ratio is a sequence's mean and the
-// gradient goes through it.
-template <class T>
-POLKA_MATH double LogProbGradient(const polka_policy_objective& o, const TokenTerms<T>& t, TokenWeights n,
+POLKA_MATH double LogProbGradient(const polka_policy_objective& o, const TokenTerms<T>& t, const TokenWeights& n,
                                   double through_mean) {
-  const bool shared = o.ratio_level == POLKA_RATIO_SEQUENCE && o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN;
-  return (shared ? through_mean : PolicyGradient(t, n)) + KlGradient(o, t, n);
+  const bool by_mean = o.ratio_level == POLKA_RATIO_SEQUENCE && o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN;
+  const double by_ratio = t.moves_mean ? (by_mean ? through_mean : RatioGradient(t, n)) : 0;
+  const double direct = Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.policy.direct)));
+  const double anchor =
+      Weighted(n.loss * o.anchor_coefficient, static_cast<double>(Scaled(t.importance, t.anchor.derivative)));
+  const double kl = Weighted(n.loss * o.kl_coefficient, static_cast<double>(t.kl.derivative));
+  const double nll = -Weighted(n.nll * o.nll_coefficient, static_cast<double>(t.nll_weight));
+  return by_ratio + direct + anchor + kl + nll;
 }
 
-POLKA_MATH double EntropyGradient(const polka_policy_objective& o, TokenWeights n) {
+POLKA_MATH double EntropyGradient(const polka_policy_objective& o, const TokenWeights& n) {
   return -Weighted(n.entropy, o.entropy_coefficient);
 }
 
@@ -189,17 +249,28 @@ POLKA_MATH polka_policy_loss_metrics EmptyMetrics() {
 }
 
 template <class T>
-POLKA_MATH void AddToken(polka_policy_loss_metrics& m, const TokenTerms<T>& t, TokenWeights n) {
-  const double ratio = static_cast<double>(t.ratio);
-  m.policy_loss += Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.policy.loss)));
+POLKA_MATH void AddToken(const polka_policy_objective& o, polka_policy_loss_metrics& m, const TokenTerms<T>& t,
+                         const TokenWeights& n) {
+  const double ratio = static_cast<double>(t.ratio), drop = static_cast<double>(t.old_minus_new);
+  const double anchor = Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.anchor.value)));
+  m.policy_loss += Weighted(n.loss, static_cast<double>(Scaled(t.importance, t.policy.loss))) +
+                   Weighted(o.anchor_coefficient, anchor);
+  m.anchor_loss += anchor;
   m.kl_loss += Weighted(n.loss, static_cast<double>(t.kl.value));
   m.entropy_loss += Weighted(n.entropy, static_cast<double>(t.entropy));
+  m.nll_loss -= Weighted(n.nll, static_cast<double>(Scaled(t.nll_weight, t.log_prob)));
   m.tokens += 1;
   m.clipped_sum += t.policy.clipped;
-  m.dual_clipped_sum += t.policy.dual_clipped;
+  m.dual_clipped_sum += t.policy.capped;
   m.clip_low_sum += t.policy.clip_low;
   m.clip_high_sum += t.policy.clip_high;
-  m.approx_kl_sum += static_cast<double>(t.old_minus_new);
+  m.below_sum += t.policy.below;
+  m.above_sum += t.policy.above;
+  m.low_entropy_sum += t.low_entropy;
+  m.sequence_weight_sum += t.sequence_weight;
+  m.approx_kl_sum += drop;
+  m.abs_log_ratio_sum += Abs(drop);
+  m.squared_log_ratio_sum += drop * drop;
   m.kl_sum += static_cast<double>(t.kl.value);
   m.entropy_sum += static_cast<double>(t.entropy);
   m.ratio_sum += ratio;
@@ -229,6 +300,15 @@ POLKA_MATH void MergeMetrics(polka_policy_loss_metrics& m, const polka_policy_lo
   m.kl_sum += next.kl_sum;
   m.entropy_sum += next.entropy_sum;
   m.ratio_sum += next.ratio_sum;
+  m.nll_loss += next.nll_loss;
+  m.anchor_loss += next.anchor_loss;
+  m.abs_log_ratio_sum += next.abs_log_ratio_sum;
+  m.squared_log_ratio_sum += next.squared_log_ratio_sum;
+  m.below_sum += next.below_sum;
+  m.above_sum += next.above_sum;
+  m.low_entropy_sum += next.low_entropy_sum;
+  m.off_policy_sequences += next.off_policy_sequences;
+  m.sequence_weight_sum += next.sequence_weight_sum;
   m.ratio_min = next.ratio_min < m.ratio_min ? next.ratio_min : m.ratio_min;
   m.ratio_max = next.ratio_max > m.ratio_max ? next.ratio_max : m.ratio_max;
   m.non_finite_rows += next.non_finite_rows;
@@ -237,5 +317,6 @@ POLKA_MATH void MergeMetrics(polka_policy_loss_metrics& m, const polka_policy_lo
 
 // The loss from its parts. A part without a coefficient is a metric and no more: it may overflow.
 POLKA_MATH double TotalLoss(const polka_policy_objective& o, const polka_policy_loss_metrics& m) {
-  return m.policy_loss + Weighted(o.kl_coefficient, m.kl_loss) - Weighted(o.entropy_coefficient, m.entropy_loss);
+  return m.policy_loss + Weighted(o.kl_coefficient, m.kl_loss) - Weighted(o.entropy_coefficient, m.entropy_loss) +
+         Weighted(o.nll_coefficient, m.nll_loss);
 }

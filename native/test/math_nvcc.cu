@@ -14,6 +14,7 @@ namespace {
 #include "softmax.inl"
 #include "divergence.inl"
 #include "token_kl.inl"
+#include "policy_term.inl"
 #include "policy_loss.inl"
 #include "group_advantage.inl"
 
@@ -54,23 +55,20 @@ __global__ void TokenKls(polka_token_kl_args args) {
 
 __global__ void PolicyTokens(polka_policy_objective o, const float* in, polka_policy_loss_metrics* metrics,
                              double* out) {
-  const Ratio<float> token = TokenRatio(FiniteOrNan(in[0]), in[1], o.max_log_ratio);
-  const Ratio<float> sequence = SequenceRatio(in[2], o.sequence_max_log_ratio);
-  const TokenTerms<float> terms = {
-      ClippedTerm(o, o.ratio_level == POLKA_RATIO_TOKEN ? token : sequence, in[3]),
-      TokenKl(o.kl_estimator, o.kl_gradient_mode, in[0], in[4], in[1], o.max_log_ratio, o.k3_max),
-      in[5],
-      in[6],
-      token.value,
-      Clamp(in[1] - in[0], o.max_log_ratio)};
-  const TokenWeights weights = {TokenWeight(out[0], 3), TokenWeight(out[1], 1)};
+  const TokenInputs<float> token = JudgeToken(
+      o, TokenInputs<float>{in[0], in[1], in[2], in[3], in[4], in[5], in[6], DefaultNllWeight(in[4]), in[7]});
+  SequenceSums sums = {};
+  AddToSequence(o, sums, token);
+  const SequenceState state = NeedsSequences(o) ? FinishSequence(o, sums) : SequenceState{};
+  const TokenTerms<float> terms = MakeTerms(o, token, state);
+  const TokenWeights weights = {TokenWeight(out[0], 3), TokenWeight(out[1], 1), TokenWeight(out[2], 1)};
   polka_policy_loss_metrics m = EmptyMetrics();
-  if (!IsFinite(in[3]) || IsNan(in[1])) AddNonFinite(m, 0);
-  AddToken(m, terms, weights);
+  if (token.non_finite) AddNonFinite(m, 0);
+  AddToken(o, m, terms, weights);
   MergeMetrics(*metrics, m);
   metrics->loss = TotalLoss(o, *metrics);
-  out[2] = PolicyGradient(terms, weights) + KlGradient(o, terms, weights);
-  out[3] = EntropyGradient(o, weights);
+  out[3] = LogProbGradient(o, terms, weights, state.d_log_prob);
+  out[4] = NeedsEntropy(o) ? EntropyGradient(o, weights) : 0;
 }
 
 template <class Reward>

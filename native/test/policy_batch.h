@@ -27,13 +27,26 @@ inline polka_policy_objective PpoObjective() {
   return o;
 }
 
+// The options that every kind needs to be valid.
+inline polka_policy_objective ObjectiveOf(int32_t kind) {
+  polka_policy_objective o = PpoObjective();
+  o.kind = kind;
+  o.tau_positive = 1;
+  o.tau_negative = 1.05f;
+  o.shape_positive = o.rate_negative = 2;
+  o.rate_positive = o.shape_negative = 3;
+  o.trust_low = o.trust_high = 0.05f;
+  if (kind == POLKA_OBJECTIVE_GMPO || kind == POLKA_OBJECTIVE_VESPO) o.ratio_level = POLKA_RATIO_SEQUENCE;
+  return o;
+}
+
 // Vectors that are empty are absent.
 struct PolicyBatch {
   std::vector<int64_t> offsets = {0};
   std::vector<uint8_t> mask;
-  std::vector<float> log_prob, old, ref, advantages, weights, entropy;
+  std::vector<float> log_prob, old, ref, behaviour, advantages, weights, anchor_weights, nll_weights, entropy;
   std::vector<int64_t> loss_tokens, entropy_tokens;
-  double divisor = 1, entropy_divisor = 1;
+  double divisor = 1, entropy_divisor = 1, nll_divisor = 1;
   bool advantage_per_sequence = false;
   float gradient_scale = 0;
   polka_policy_objective objective = PpoObjective();
@@ -66,10 +79,14 @@ inline polka_policy_loss_args PolicyArguments(const PolicyBatch& b, PolicyResult
                 AddressOrZero(b.advantages),
                 AddressOrZero(b.weights),
                 b.advantage_per_sequence,
-                0};
+                0,
+                AddressOrZero(b.behaviour),
+                AddressOrZero(b.anchor_weights),
+                AddressOrZero(b.nll_weights)};
   args.objective = b.objective;
   args.normalizer = {b.divisor, AddressOrZero(b.loss_tokens)};
   args.entropy_normalizer = {b.entropy_divisor, AddressOrZero(b.entropy_tokens)};
+  args.nll_normalizer = {b.nll_divisor, AddressOrZero(b.loss_tokens)};
   args.log_prob = AddressOrZero(b.log_prob);
   args.entropy = AddressOrZero(b.entropy);
   result.d_log_prob.assign(b.log_prob.size(), -7);
@@ -119,10 +136,13 @@ inline PolicyBatch RandomBatch(uint64_t seed, int sequences = 9, int mean_length
     for (int i = 0; i < n; ++i) {
       const float lp = -surprise(random);
       b.log_prob.push_back(lp);
-      b.old.push_back(lp + 0.3f * normal(random));
+      b.old.push_back(fminf(lp + 0.3f * normal(random), -1e-3f));
       b.ref.push_back(lp + 0.5f * normal(random));
+      b.behaviour.push_back(lp + 0.1f * normal(random));
       b.advantages.push_back(normal(random));
       b.weights.push_back(uniform(random));
+      b.anchor_weights.push_back(uniform(random));
+      b.nll_weights.push_back(uniform(random));
       b.entropy.push_back(2 * uniform(random));
       b.mask.push_back(die(random) != 0);
       b.loss_tokens.back() += b.mask.back();
@@ -131,6 +151,7 @@ inline PolicyBatch RandomBatch(uint64_t seed, int sequences = 9, int mean_length
   }
   b.divisor = sequences;
   b.entropy_divisor = tokens;
+  b.nll_divisor = 3;
   return b;
 }
 

@@ -19,19 +19,24 @@ using test::PolicyResult;
 using test::RandomBatch;
 using test::Workspace;
 
-// Both ratio levels, both sequence gradients, with every term on.
+// Every kind, both ratio levels, both sequence gradients, with every term on.
 std::vector<polka_policy_objective> Objectives() {
   std::vector<polka_policy_objective> all;
-  for (int32_t level : {POLKA_RATIO_TOKEN, POLKA_RATIO_SEQUENCE}) {
-    for (int32_t gradient : {POLKA_SEQUENCE_TOKEN_DETACHED, POLKA_SEQUENCE_THROUGH_MEAN}) {
-      polka_policy_objective o = test::PpoObjective();
-      o.ratio_level = level;
-      o.sequence_gradient = gradient;
-      o.dual_clip = 3;
-      o.kl_estimator = POLKA_KL_K3;
-      o.kl_coefficient = 0.1;
-      o.entropy_coefficient = 0.01;
-      all.push_back(o);
+  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_VESPO; ++kind) {
+    for (int32_t level : {POLKA_RATIO_TOKEN, POLKA_RATIO_SEQUENCE}) {
+      for (int32_t gradient : {POLKA_SEQUENCE_TOKEN_DETACHED, POLKA_SEQUENCE_THROUGH_MEAN}) {
+        polka_policy_objective o = test::ObjectiveOf(kind);
+        if (level == POLKA_RATIO_SEQUENCE) o.ratio_level = level;
+        o.sequence_gradient = gradient;
+        o.dual_clip = kind == POLKA_OBJECTIVE_CLIP ? 3 : 0;
+        o.kl_estimator = o.anchor_estimator = POLKA_KL_K3;
+        o.kl_coefficient = o.anchor_coefficient = 0.1;
+        o.nll_coefficient = 0.2;
+        o.entropy_coefficient = 0.01;
+        o.entropy_threshold = level == POLKA_RATIO_TOKEN ? 0.7f : 0;
+        o.off_policy_max = gradient == POLKA_SEQUENCE_TOKEN_DETACHED ? 0 : 0.01f;
+        all.push_back(o);
+      }
     }
   }
   return all;
@@ -70,6 +75,9 @@ PolicyBatch Sequences(const PolicyBatch& b, int64_t begin, int64_t end) {
   part.log_prob = rows(b.log_prob);
   part.old = rows(b.old);
   part.ref = rows(b.ref);
+  part.behaviour = rows(b.behaviour);
+  part.anchor_weights = rows(b.anchor_weights);
+  part.nll_weights = rows(b.nll_weights);
   part.advantages = rows(b.advantages);
   part.weights = rows(b.weights);
   part.entropy = rows(b.entropy);
@@ -87,6 +95,7 @@ TEST(PolicyLossRulesTest, WhateverStandsUnderAMaskChangesNoBit) {
       if (clean.mask[i] != 0) continue;
       dirty.log_prob[i] = dirty.old[i] = dirty.ref[i] = poison[i % 3];
       dirty.advantages[i] = dirty.weights[i] = dirty.entropy[i] = poison[(i + 1) % 3];
+      dirty.behaviour[i] = dirty.anchor_weights[i] = dirty.nll_weights[i] = poison[(i + 2) % 3];
     }
     const PolicyResult result = Compute(dirty);
     ExpectSameBits(result, Compute(clean));
@@ -288,7 +297,7 @@ TEST(PolicyLossRulesTest, ARowAloneHasTheBitsOfTheWholeBatch) {
   const polka_policy_loss_args args = PolicyArguments(b, unused);
   const TokenObjective objective = {&args, nullptr, nullptr, false, 0};
   for (int64_t i = 0; i < b.Rows(); ++i) {
-    const TokenGradient row = RowGradient(objective, i, b.log_prob[i]);
+    const TokenGradient row = RowGradient(objective, i, b.log_prob[i], b.entropy[i]);
     EXPECT_EQ(row.counted, b.mask[i] != 0);
     EXPECT_EQ(row.d_log_prob, whole.d_log_prob[i]);
     EXPECT_EQ(row.d_entropy, whole.d_entropy[i]);
@@ -321,7 +330,7 @@ TEST(PolicyLossRulesTest, AZeroNormaliserGivesLossZeroAndNoGradient) {
   for (const polka_policy_objective& o : Objectives()) {
     PolicyBatch b = RandomBatch(10);
     b.objective = o;
-    b.divisor = b.entropy_divisor = 0;
+    b.divisor = b.entropy_divisor = b.nll_divisor = 0;
     const PolicyResult result = Compute(b);
     EXPECT_EQ(result.metrics.loss, 0);
     EXPECT_GT(result.metrics.tokens, 0);
@@ -368,7 +377,7 @@ TEST(PolicyLossRulesTest, BadArgumentsAreNamed) {
       {[](auto& a) { a.objective.skip_non_finite = 2; }, POLKA_INVALID_ARGUMENT,
        "skip_non_finite: 2 is outside [0, 1]"},
       {[](auto& a) { a.objective.kl_coefficient = 1; }, POLKA_INVALID_ARGUMENT,
-       "kl_coefficient: 1 needs a kl_estimator"},
+       "kl_coefficient: 1 needs kl_estimator"},
       {[](auto& a) { a.objective.kl_coefficient = INFINITY; }, POLKA_INVALID_ARGUMENT,
        "kl_coefficient: inf is not finite"},
       {[](auto& a) { a.objective.entropy_coefficient = NAN; }, POLKA_INVALID_ARGUMENT,
@@ -393,7 +402,7 @@ TEST(PolicyLossRulesTest, BadArgumentsAreNamed) {
       {[](auto& a) { a.batch.sequences = -1; }, POLKA_INVALID_ARGUMENT, "sequences: -1 is outside [0, 2^48]"},
       {[](auto& a) { a.batch.offsets = 0; }, POLKA_INVALID_ARGUMENT, "offsets: address is 0"},
       {[](auto& a) { a.logits.rows = 2; }, POLKA_OUT_OF_RANGE, "offsets: ends at 1, must end at 2"},
-      {[](auto& a) { a.exec.workspace_bytes = 8; }, POLKA_WORKSPACE, "workspace: 8 bytes given, 160 needed"},
+      {[](auto& a) { a.exec.workspace_bytes = 8; }, POLKA_WORKSPACE, "workspace: 8 bytes given, 232 needed"},
   };
   for (const Case& c : cases) {
     PolicyBatch b = OneToken(-1, -1, 1);

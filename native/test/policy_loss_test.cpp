@@ -15,6 +15,7 @@ namespace {
 
 #include "number.inl"
 #include "token_kl.inl"
+#include "policy_term.inl"
 #include "policy_loss.inl"
 
 using std::clamp;
@@ -51,23 +52,78 @@ double KlTerm(const polka_policy_objective& o, double x, double frozen, double r
   }
 }
 
-double PolicyTermValue(const polka_policy_objective& o, double ratio, double a) {
+double ClipValue(const polka_policy_objective& o, double ratio, double a) {
   const double bounded = o.ratio_max > 0 ? min<double>(ratio, o.ratio_max) : ratio;
   const double l = max(-a * bounded, -a * clamp<double>(ratio, 1 - o.clip_low, 1 + o.clip_high));
   return o.dual_clip > 0 && a < 0 ? min(l, -a * o.dual_clip) : l;
 }
 
+// One token as the reference sees it: `r` lives, everything named frozen is stopped.
+struct Token {
+  double x, frozen, old, r, frozen_r, a, phi;
+};
+
+bool Keeps(const polka_policy_objective& o, const Token& t) {
+  const double p = exp(t.frozen), p0 = exp(t.old), moved = p - p0, a = t.a;
+  if (o.kind == POLKA_OBJECTIVE_DPPO_TV) return a > 0 ? moved <= o.trust_high : moved >= -o.trust_low;
+  if (o.kind == POLKA_OBJECTIVE_IPO) return moved <= o.trust_high && moved >= -o.trust_low;
+  const double kl = p0 * (t.old - t.frozen) + (1 - p0) * log((1 - p0 + 1e-8) / (1 - p + 1e-8));
+  return a > 0 ? kl <= o.trust_high || p <= p0 : kl <= o.trust_low || p >= p0;
+}
+
+double TermValue(const polka_policy_objective& o, const Token& t) {
+  const double low = 1 - o.clip_low, high = 1 + o.clip_high, clipped = clamp(t.frozen_r, low, high);
+  switch (o.kind) {
+    case POLKA_OBJECTIVE_CISPO:
+      return -t.a * clipped * t.x;
+    case POLKA_OBJECTIVE_CISPO_MASKED:
+      return (t.a > 0 && t.frozen_r > high) || (t.a < 0 && t.frozen_r < low) ? 0 : -t.a * clipped * t.x;
+    case POLKA_OBJECTIVE_MASKED_IS:
+      return low <= t.frozen_r && t.frozen_r <= high ? -t.a * t.frozen_r * t.x : 0;
+    case POLKA_OBJECTIVE_TOPR:
+      return t.a > 0 ? -t.a * t.x : -t.a * clipped * t.x;
+    case POLKA_OBJECTIVE_REINFORCE:
+      return -t.a * t.x;
+    case POLKA_OBJECTIVE_SAPO: {
+      const double tau = t.a > 0 ? o.tau_positive : o.tau_negative;
+      return -t.a * 4 / tau / (1 + exp(-tau * (t.r - 1)));
+    }
+    case POLKA_OBJECTIVE_DPPO_TV:
+    case POLKA_OBJECTIVE_DPPO_KL:
+    case POLKA_OBJECTIVE_IPO:
+      if (!Keeps(o, t)) return 0;
+      return o.surrogate_max == 0 ? -t.a * t.r : -t.a * min<double>(t.frozen_r, o.surrogate_max) * t.x;
+    case POLKA_OBJECTIVE_GMPO:
+      return -t.a * t.r;
+    case POLKA_OBJECTIVE_VESPO:
+      return -t.a * t.phi * t.x;
+    default:
+      return ClipValue(o, t.r, t.a);
+  }
+}
+
+double HeldValue(const polka_policy_objective& o, double d, double a) {
+  if (o.kind != POLKA_OBJECTIVE_GMPO) return d;
+  return a > 0 ? min<double>(d, o.clip_high) : a < 0 ? max<double>(d, -o.clip_low) : d;
+}
+
 double Loss(const PolicyBatch& b, const Doubles& x, const Doubles& frozen, const Doubles& entropy) {
   const polka_policy_objective& o = b.objective;
+  const double bound = o.max_log_ratio;
   double loss = 0;
   for (int64_t s = 0; s < b.Sequences(); ++s) {
     const auto counted = [&](int64_t i) { return b.mask.empty() || b.mask[i] != 0; };
-    double live = 0, stopped = 0, tokens = 0;
+    const auto old_of = [&](int64_t i) { return b.old.empty() ? frozen[i] : b.old[i]; };
+    const auto advantage = [&](int64_t i) -> double { return b.advantages[b.advantage_per_sequence ? s : i]; };
+    const auto weight_of = [&](int64_t i) { return b.weights.empty() ? 1.0 : b.weights[i]; };
+    double live = 0, stopped = 0, log_weight = 0, clamped = 0, drift = 0, tokens = 0;
     for (int64_t i = b.offsets[s]; i < b.offsets[s + 1]; ++i) {
       if (!counted(i)) continue;
-      const double old = b.old.empty() ? frozen[i] : b.old[i];
-      live += x[i] - old;
-      stopped += frozen[i] - old;
+      live += HeldValue(o, x[i] - old_of(i), advantage(i));
+      stopped += HeldValue(o, frozen[i] - old_of(i), advantage(i));
+      log_weight += log(weight_of(i));
+      clamped += clamp(frozen[i] - old_of(i), -bound, bound);
+      drift += (b.behaviour.empty() ? old_of(i) : b.behaviour[i]) - frozen[i];
       tokens += 1;
     }
     const auto weight = [&](double divisor, const std::vector<int64_t>& counts) {
@@ -75,20 +131,34 @@ double Loss(const PolicyBatch& b, const Doubles& x, const Doubles& frozen, const
     };
     for (int64_t i = b.offsets[s]; i < b.offsets[s + 1]; ++i) {
       if (!counted(i)) continue;
-      const double old = b.old.empty() ? frozen[i] : b.old[i], bound = o.max_log_ratio;
-      double log_ratio = clamp(x[i] - old, -bound, bound);
+      const double old = old_of(i), a = advantage(i);
+      double log_ratio = clamp(x[i] - old, -bound, bound), frozen_log_ratio = clamp(frozen[i] - old, -bound, bound);
       if (o.ratio_level == POLKA_RATIO_SEQUENCE) {
-        log_ratio =
-            o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN ? live / tokens : x[i] - frozen[i] + stopped / tokens;
+        const double own = HeldValue(o, x[i] - old, a) - HeldValue(o, frozen[i] - old, a);
+        log_ratio = o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN ? live / tokens : own + stopped / tokens;
         log_ratio = min<double>(log_ratio, o.sequence_max_log_ratio);
+        frozen_log_ratio = min<double>(stopped / tokens, o.sequence_max_log_ratio);
       }
-      const double a = b.advantages[b.advantage_per_sequence ? s : i];
-      double term = PolicyTermValue(o, exp(log_ratio), a) * (b.weights.empty() ? 1.0 : b.weights[i]);
+      const double shape = a < 0 ? o.shape_negative : o.shape_positive,
+                   rate = a < 0 ? o.rate_negative : o.rate_positive;
+      const double log_w = clamp(clamped + log_weight, log(1e-8), 20.0);
+      const double phi = exp(rate + shape * log_w - rate * exp(log_w));
+      double term = TermValue(o, {x[i], frozen[i], old, exp(log_ratio), exp(frozen_log_ratio), a, phi});
+      if (o.anchor_estimator != POLKA_KL_NONE) {
+        term += o.anchor_coefficient * (b.anchor_weights.empty() ? 1.0 : b.anchor_weights[i]) *
+                KlValue(o.anchor_estimator, x[i] - old, o);
+      }
+      const bool masked = (o.entropy_threshold > 0 && entropy[i] < o.entropy_threshold) ||
+                          (o.off_policy_max > 0 && a < 0 && drift / tokens > o.off_policy_max);
+      term *= masked ? 0 : o.kind == POLKA_OBJECTIVE_GMPO ? exp(log_weight / tokens) : 1;
+      if (o.kind < POLKA_OBJECTIVE_GMPO) term *= weight_of(i);
       if (o.kl_estimator != POLKA_KL_NONE) {
         term += o.kl_coefficient * KlTerm(o, x[i], frozen[i], b.ref[i], old, !b.old.empty());
       }
       loss += weight(b.divisor, b.loss_tokens) * term -
-              weight(b.entropy_divisor, b.entropy_tokens) * o.entropy_coefficient * entropy[i];
+              weight(b.entropy_divisor, b.entropy_tokens) * o.entropy_coefficient * entropy[i] -
+              weight(b.nll_divisor, b.loss_tokens) * o.nll_coefficient *
+                  (b.nll_weights.empty() ? (a > 0 ? 1.0 : 0.0) : b.nll_weights[i]) * x[i];
     }
   }
   return loss;
@@ -116,17 +186,27 @@ TEST(PolicyLossTest, EveryCombinationOfOptionsMatchesTheReference) {
     return all[random() % sizeof...(values)];
   };
   const auto flip = [&] { return random() % 2 == 0; };
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < 1500; ++round) {
     PolicyBatch b = RandomBatch(round);
     polka_policy_objective& o = b.objective;
+    o = test::ObjectiveOf(static_cast<int32_t>(random() % (POLKA_OBJECTIVE_VESPO + 1)));
     o.clip_low = one_of(0.05, 0.2, 3e-4, 10.0, INFINITY);
     o.clip_high = one_of(0.05, 0.28, 4e-4, INFINITY);
-    o.dual_clip = one_of(0, 1.2, 3);
-    o.ratio_max = isfinite(o.clip_high) ? one_of(0, 1.5, 8) : 0;
+    const bool clip = o.kind == POLKA_OBJECTIVE_CLIP;
+    o.dual_clip = clip ? one_of(0, 1.2, 3) : 0;
+    o.ratio_max = clip && isfinite(o.clip_high) ? one_of(0, 1.5, 8) : 0;
+    o.surrogate_max = one_of(0, 1.1, 3);
+    o.trust_low = one_of(0.01, 0.2);
+    o.trust_high = one_of(0.01, 0.2);
+    o.entropy_threshold = one_of(0, 1.5);
+    o.off_policy_max = one_of(0, 0.02);
+    o.anchor_estimator = static_cast<int32_t>(random() % 5);
+    o.anchor_coefficient = o.anchor_estimator == POLKA_KL_NONE ? 0 : one_of(0, 0.3, 2);
+    o.nll_coefficient = one_of(0, 0.2);
     o.max_log_ratio = one_of(0.25, 20, INFINITY);
     o.sequence_max_log_ratio = one_of(0.05, 20, INFINITY);
     o.k3_max = one_of(0.1, INFINITY);
-    o.ratio_level = flip() ? POLKA_RATIO_TOKEN : POLKA_RATIO_SEQUENCE;
+    if (flip()) o.ratio_level = POLKA_RATIO_SEQUENCE;
     o.sequence_gradient = flip() ? POLKA_SEQUENCE_TOKEN_DETACHED : POLKA_SEQUENCE_THROUGH_MEAN;
     o.kl_estimator = static_cast<int32_t>(random() % 5);
     o.kl_gradient_mode = static_cast<int32_t>(random() % 4);
@@ -135,10 +215,13 @@ TEST(PolicyLossTest, EveryCombinationOfOptionsMatchesTheReference) {
     b.advantage_per_sequence = flip();
     if (flip()) b.old = {};
     if (flip()) b.weights = {};
+    if (flip()) b.behaviour = {};
+    if (flip()) b.anchor_weights = {};
+    if (flip()) b.nll_weights = {};
     if (flip()) b.mask = {};
     if (flip()) b.loss_tokens = {};
     if (flip()) b.entropy_tokens = b.loss_tokens;
-    SCOPED_TRACE(testing::Message() << "round " << round);
+    SCOPED_TRACE(testing::Message() << "round " << round << " kind " << o.kind);
     ExpectMatchesTheReference(b);
   }
 }
@@ -156,7 +239,7 @@ TEST(PolicyLossTest, TheTermsDerivativeIsRightOnBothSidesOfEveryBound) {
             const auto value = [&](double x) { return ClippedTerm(o, TokenRatio(x, 0.0, 20.0), a).loss; };
             const double x = log(bound) + side;
             const double slope = (value(x + h) - value(x - h)) / (2 * h);
-            const double actual = ClippedTerm(o, TokenRatio(x, 0.0, 20.0), a).derivative;
+            const double actual = ClippedTerm(o, TokenRatio(x, 0.0, 20.0), a).ratio_derivative;
             EXPECT_NEAR(actual, slope, 1e-7 * fmax(1, bound)) << "bound " << bound << " side " << side;
           }
         }

@@ -30,7 +30,7 @@ import org.bytedeco.javacpp.Pointer;
  * allocates nothing; virtual threads, of which there may be millions, share a few.
  */
 public final class NativeCall {
-  static final int BUFFER_BYTES = 512;
+  static final int BUFFER_BYTES = 768;
   private static final int VIEWS = 32;
   private static final int ALIGNMENT = 64;
   static final int EXEC = LogProbForwardStruct.EXEC; // the same in every args struct

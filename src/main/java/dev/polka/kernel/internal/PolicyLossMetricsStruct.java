@@ -22,9 +22,18 @@ public final class PolicyLossMetricsStruct {
   public static final int RATIO_MAX = 136;
   public static final int NON_FINITE_ROWS = 144;
   public static final int FIRST_NON_FINITE_ROW = 152;
+  public static final int NLL_LOSS = 160;
+  public static final int ANCHOR_LOSS = 168;
+  public static final int ABS_LOG_RATIO_SUM = 176;
+  public static final int SQUARED_LOG_RATIO_SUM = 184;
+  public static final int BELOW_SUM = 192;
+  public static final int ABOVE_SUM = 200;
+  public static final int LOW_ENTROPY_SUM = 208;
+  public static final int OFF_POLICY_SEQUENCES = 216;
+  public static final int SEQUENCE_WEIGHT_SUM = 224;
 
   /** Bytes of the whole struct. */
-  public static final int SIZE = 160;
+  public static final int SIZE = 232;
 
   private PolicyLossMetricsStruct() {}
 }
