@@ -38,11 +38,11 @@ public record OptimizerSettings(
   /**
    * The defaults: a rate for models of some ten thousand parameters, the rest as the paper has it.
    *
-   * @return rate 3e-4, 10 updates of warm-up, constant, betas 0.9 and 0.999, epsilon 1e-8, weight
+   * @return rate 1e-3, 10 updates of warm-up, constant, betas 0.9 and 0.999, epsilon 1e-8, weight
    *     decay 0.1, gradient norm 1
    */
   public static OptimizerSettings defaults() {
-    return new OptimizerSettings(3e-4, 10, Schedule.CONSTANT, 0.1, 0.9, 0.999, 1e-8, 0.1, 1);
+    return new OptimizerSettings(1e-3, 10, Schedule.CONSTANT, 0.1, 0.9, 0.999, 1e-8, 0.1, 1);
   }
 
   /**

@@ -40,7 +40,7 @@ final class StageReader {
         node.text("from"),
         node.integer("steps", 1, MOST),
         node.choice("split", Split.class, Split.TRAIN),
-        node.integer("batch", 64, 1, MOST),
+        node.integer("batch", 128, 1, MOST),
         node.number("digitNoise", 0, 0, 1),
         optimizer(node.child("optimizer"), optimizer));
   }
