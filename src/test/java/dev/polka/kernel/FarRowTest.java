@@ -99,8 +99,7 @@ class FarRowTest {
     float[] up = {1, -2};
     LogProb op = c.operation();
     try (LogProbs saved = op.forward(far, c.kernelTargets())) {
-      op.backwardInPlace(
-          far, c.kernelTargets(), saved, LogProbGradients.of(Floats.copyOf(up)));
+      op.backwardInPlace(far, c.kernelTargets(), saved, LogProbGradients.of(Floats.copyOf(up)));
     }
     SameBits.assertSame("gradient", values(far), c.backward(up, null, null));
   }

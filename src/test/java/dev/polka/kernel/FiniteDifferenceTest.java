@@ -63,12 +63,11 @@ class FiniteDifferenceTest {
     return (double) weights[0] * values[0] + (double) weights[1] * values[1];
   }
 
-  private static void assertDerivative(float[] gradient, Logits at, ToDoubleFunction<Logits> value) {
+  private static void assertDerivative(
+      float[] gradient, Logits at, ToDoubleFunction<Logits> value) {
     double[] expected =
         FiniteDifference.gradient(
-            z -> value.applyAsDouble(at.with(Storage.toF32(z))),
-            Storage.widen(at.values()),
-            STEP);
+            z -> value.applyAsDouble(at.with(Storage.toF32(z))), Storage.widen(at.values()), STEP);
     for (int i = 0; i < expected.length; i++) {
       Accuracy.assertWithin("element " + i, gradient[i], expected[i], BAR);
     }
@@ -85,8 +84,7 @@ class FiniteDifferenceTest {
         new ReferenceSoftmax[] {ReferenceSoftmax.PLAIN, ReferenceSoftmax.at(0.7f).withSoftcap(6)}) {
       DivergenceCase c =
           DivergenceCase.of(kind, LOGITS, TEACHER, softmax).withWeight(1, -0.5f).withDivisor(2);
-      assertDerivative(
-          c.run().gradient(), LOGITS, z -> c.withLogits(z, TEACHER).run().loss());
+      assertDerivative(c.run().gradient(), LOGITS, z -> c.withLogits(z, TEACHER).run().loss());
     }
   }
 
@@ -105,7 +103,9 @@ class FiniteDifferenceTest {
         double[] expected =
             FiniteDifference.gradient(
                 x ->
-                    TokenKlCase.of(options, Storage.toF32(x), reference).withOld(old).run()
+                    TokenKlCase.of(options, Storage.toF32(x), reference)
+                        .withOld(old)
+                        .run()
                         .kl()[token],
                 logProb,
                 STEP);
@@ -158,8 +158,18 @@ class FiniteDifferenceTest {
     }
     double[] advantages = {1, 1, -1, -1, 0.5, -0.5, 1, -1, 1};
     return new ReferenceBatch(
-        new long[] {0, 4, 9}, logProb, entropy, old, ref, advantages, null, null, 2,
-        new long[] {4, 5}, 9, null);
+        new long[] {0, 4, 9},
+        logProb,
+        entropy,
+        old,
+        ref,
+        advantages,
+        null,
+        null,
+        2,
+        new long[] {4, 5},
+        9,
+        null);
   }
 
   @ParameterizedTest
@@ -172,8 +182,18 @@ class FiniteDifferenceTest {
     ReferenceBatch batch =
         PolicyBatches.onLogits(
             new ReferenceBatch(
-                new long[] {0, 2}, null, null, null, null, new double[] {1, -0.5}, null, null, 2,
-                null, 2, null),
+                new long[] {0, 2},
+                null,
+                null,
+                null,
+                null,
+                new double[] {1, -0.5},
+                null,
+                null,
+                2,
+                null,
+                2,
+                null),
             LOGITS,
             targets,
             softmax,

@@ -12,7 +12,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** A target outside the vocabulary is refused with its row and value, before anything is written. */
+/**
+ * A target outside the vocabulary is refused with its row and value, before anything is written.
+ */
 class HostileTargetsTest {
   private static final int COLS = 300;
   private static final float UNTOUCHED = 7;
@@ -99,7 +101,8 @@ class HostileTargetsTest {
 
   @Test
   void theIgnoreIndexCanBeAnyNumber() {
-    Targets targets = Targets.of(Longs.copyOf(5, Long.MIN_VALUE, 7)).withIgnoreIndex(Long.MIN_VALUE);
+    Targets targets =
+        Targets.of(Longs.copyOf(5, Long.MIN_VALUE, 7)).withIgnoreIndex(Long.MIN_VALUE);
     try (Matrix logits = Logits.normal(3, COLS, 2).matrix();
         LogProbs out = LogProb.plain().forward(logits, targets)) {
       assertThat(out.logProb().get(1)).isZero();

@@ -79,8 +79,7 @@ final class LeakProbe {
     }
   }
 
-  private static TokenBatch batch(
-      Longs target, Longs offsets, LogProbs old, Floats advantages) {
+  private static TokenBatch batch(Longs target, Longs offsets, LogProbs old, Floats advantages) {
     return TokenBatch.of(target, offsets)
         .withOld(old.logProb())
         .withReference(old.logProb())
