@@ -10,19 +10,25 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * The decoder's arithmetic: per layer {@code x += attention(norm(x))} and {@code x +=
  * down(silu(gate norm(x)) * up norm(x))}, then a last norm (Touvron et al., "LLaMA", 2023).
  *
- * <p>Every operation treats rows alike, whatever their number: the training forward pass and cached
- * generation agree.
+ * <p>A row should have the same bits alone and among others, so that cached generation repeats the
+ * training forward pass. All operations but matrix products treat rows alike whatever their number;
+ * for the products, zero rows are added up to a number from which libtorch's libraries do so too:
+ * OpenBLAS has an f32 kernel of its own for few outputs (AVX-512), and bf16 goes to oneDNN only
+ * above a number of multiplications, which treats the last rows of an odd number by themselves.
+ * OpenBLAS's f32 kernels for AVX2 sum in an order that depends on a row's place all the same; there
+ * rows agree to rounding.
  */
 final class Decoder {
-  // Up to these sizes libtorch multiplies in another order: OpenBLAS has a kernel for few outputs
-  // in f32, and bf16 goes to oneDNN only above a number of multiplications.
   private static final long SMALL_F32_OUTPUTS = 1200;
   private static final long SMALL_BF16_PRODUCTS = 16 * 16 * 16;
+  private static final long BF16_ROW_BLOCK = 16;
 
   private final ModelConfig config;
+  private final ScalarType dtype;
 
-  Decoder(ModelConfig config) {
+  Decoder(ModelConfig config, ScalarType dtype) {
     this.config = config;
+    this.dtype = dtype;
   }
 
   /**
@@ -37,13 +43,19 @@ final class Decoder {
     long length = tokens.size(1);
     Rotary.Turn queryTurn = turn.tiled(config.heads());
     Rotary.Turn keyTurn = turn.tiled(config.kvHeads());
-    Tensor x = torch.embedding(weights.embedding(), tokens.view(batch * length));
+    long rows = batch * length;
+    // The projections to keys and values are the smallest products.
+    long padded =
+        paddedRows(rows, config.hiddenSize(), (long) config.kvHeads() * config.headDim(), dtype);
+    Tensor x = torch.embedding(weights.embedding(), withRows(tokens.view(rows), padded));
     for (int i = 0; i < config.layers(); i++) {
       DecoderWeights.Layer layer = weights.layers().get(i);
       Tensor h = norm(x, layer.attentionNorm());
-      Tensor query = queryTurn.apply(linear(h, layer.query()), config.heads(), config.headDim());
-      Tensor key = keyTurn.apply(linear(h, layer.key()), config.kvHeads(), config.headDim());
-      Tensor value = linear(h, layer.value());
+      Tensor query = withRows(torch.linear(h, layer.query()), rows);
+      Tensor key = withRows(torch.linear(h, layer.key()), rows);
+      Tensor value = withRows(torch.linear(h, layer.value()), rows);
+      query = queryTurn.apply(query, config.heads(), config.headDim());
+      key = keyTurn.apply(key, config.kvHeads(), config.headDim());
       Tensor mixed =
           attention
               .attend(
@@ -52,13 +64,13 @@ final class Decoder {
                   byHead(key, batch, length, config.kvHeads()),
                   byHead(value, batch, length, config.kvHeads()))
               .transpose(1, 2)
-              .reshape(batch * length, config.hiddenSize());
-      x = x.add(linear(mixed, layer.output()));
+              .reshape(rows, config.hiddenSize());
+      x = x.add(torch.linear(withRows(mixed, padded), layer.output()));
       h = norm(x, layer.feedForwardNorm());
-      Tensor inner = torch.silu(linear(h, layer.gate())).mul(linear(h, layer.up()));
-      x = x.add(linear(inner, layer.down()));
+      Tensor inner = torch.silu(torch.linear(h, layer.gate())).mul(torch.linear(h, layer.up()));
+      x = x.add(torch.linear(inner, layer.down()));
     }
-    return norm(x, weights.norm());
+    return norm(withRows(x, rows), weights.norm());
   }
 
   private Tensor byHead(Tensor rows, long batch, long length, int heads) {
@@ -74,9 +86,7 @@ final class Decoder {
   }
 
   /**
-   * {@code x weight^T}, in the caller's scope. Small products are padded with zero rows beyond the
-   * size at which libtorch changes the order of summation, so that a row has the same bits alone
-   * and among others.
+   * {@code x weight^T} for a single product, in the caller's scope.
    *
    * @param x {@code [n, inputs]}
    * @param weight {@code [outputs, inputs]}
@@ -84,15 +94,32 @@ final class Decoder {
    */
   static Tensor linear(Tensor x, Tensor weight) {
     long rows = x.size(0);
-    long small =
-        x.scalar_type().intern() == ScalarType.Float
-            ? SMALL_F32_OUTPUTS / weight.size(0)
-            : SMALL_BF16_PRODUCTS / (weight.size(0) * weight.size(1));
-    if (rows > small || rows == 0) {
-      return torch.linear(x, weight);
+    long padded = paddedRows(rows, weight.size(1), weight.size(0), x.scalar_type().intern());
+    return withRows(torch.linear(withRows(x, padded), weight), rows);
+  }
+
+  private static long paddedRows(long rows, long inputs, long outputs, ScalarType dtype) {
+    if (rows == 0) {
+      return 0;
     }
-    return torch
-        .linear(torch.constant_pad_nd(x, 0, 0, 0, small + 1 - rows), weight)
-        .narrow(0, 0, rows);
+    if (dtype == ScalarType.Float) {
+      return Math.max(rows, SMALL_F32_OUTPUTS / outputs + 1);
+    }
+    long least = Math.max(rows, SMALL_BF16_PRODUCTS / (inputs * outputs) + 1);
+    return (least + BF16_ROW_BLOCK - 1) / BF16_ROW_BLOCK * BF16_ROW_BLOCK;
+  }
+
+  /** Adds zero rows at the end, or takes them off again. */
+  private static Tensor withRows(Tensor x, long rows) {
+    long now = x.size(0);
+    if (now == rows) {
+      return x;
+    }
+    if (now > rows) {
+      return x.narrow(0, 0, rows);
+    }
+    return x.dim() == 1
+        ? torch.constant_pad_nd(x, 0, rows - now)
+        : torch.constant_pad_nd(x, 0, 0, 0, rows - now);
   }
 }

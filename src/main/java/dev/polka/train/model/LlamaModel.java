@@ -36,7 +36,7 @@ public final class LlamaModel implements AutoCloseable {
   private LlamaModel(ModelConfig config) {
     this.config = config;
     parameters = new Parameters(config);
-    decoder = new Decoder(config);
+    decoder = new Decoder(config, computeType());
     rotary = new Rotary(config, computeType());
   }
 

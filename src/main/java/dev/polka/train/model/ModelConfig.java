@@ -9,8 +9,7 @@ import java.util.List;
  *
  * <p>The head dimension is {@code hiddenSize / heads}. Heads that are a multiple of 16 wide and an
  * intermediate size that is a multiple of 64 keep every element on the vector path of libtorch's
- * kernels, which is faster and makes cached generation repeat the training forward pass bit for
- * bit.
+ * kernels: faster, and an element's value does not depend on where in a tensor it stands.
  *
  * <p>Immutable and thread-safe.
  *
