@@ -52,18 +52,18 @@ class RunReportTest {
   void tableShowsEveryArmWithItsScoreGainAndBudget() {
     List<Evaluation> evaluations = new ArrayList<>();
     for (long seed : List.of(1L, 2L)) {
-      evaluations.add(new Evaluation(seed, "direct-grpo-fresh", 60, true, 400, 1, 0.25 * seed));
+      evaluations.add(new Evaluation(seed, "direct-grpo-fresh", 40, true, 400, 1, 0.25 * seed));
       evaluations.add(new Evaluation(seed, "bridge", 50, false, 400, 1, 0.1));
       evaluations.add(new Evaluation(seed, "bridge", 100, true, 400, 1, 0.75));
-      evaluations.add(new Evaluation(seed, "bridge-grpo", 60, true, 400, 1, 0.875));
+      evaluations.add(new Evaluation(seed, "bridge-grpo", 40, true, 400, 1, 0.875));
     }
     assertThat(ArmTable.of(QUICK, evaluations).text())
         .isEqualTo(
             """
             arm                         score         gain            scored rollouts per seed
-            direct GRPO on the student  0.250, 0.500                  34,560 (34,560 student)
-            bridge from the RL teacher  0.750, 0.750  +0.500, +0.250  23,040 (23,040 teacher)
-            bridge + GRPO               0.875, 0.875  +0.625, +0.375  34,560 (23,040 teacher + 11,520 student)
+            direct GRPO on the student  0.250, 0.500                  23,040 (23,040 student)
+            bridge from the RL teacher  0.750, 0.750  +0.500, +0.250  15,360 (15,360 teacher)
+            bridge + GRPO               0.875, 0.875  +0.625, +0.375  23,040 (15,360 teacher + 7,680 student)
             both values of seeds 1 and 2; gain: minus "direct GRPO on the student", seed by seed
             """);
   }
