@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "device/targets.cuh"
-#include "log_prob.cuh"
+#include "row_plan.cuh"
 
 namespace polka::cuda {
 namespace {
@@ -174,6 +174,10 @@ const CudaBackend kCudaBackend = {
     cuda::PolicyLoss,
     cuda::PolicyLossFromLogProbWorkspace,
     cuda::PolicyLossFromLogProb,
+    cuda::DivergenceWorkspaceOnDevice,
+    cuda::DivergenceOnDevice,
+    cuda::TokenKlOnDevice,
+    cuda::GroupAdvantageOnDevice,
 };
 
 }  // namespace polka

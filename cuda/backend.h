@@ -52,5 +52,9 @@ polka_status PolicyLossWorkspace(polka_policy_loss_args* args);
 polka_status PolicyLoss(polka_policy_loss_args* args);
 polka_status PolicyLossFromLogProbWorkspace(polka_policy_loss_args* args);
 polka_status PolicyLossFromLogProb(polka_policy_loss_args* args);
+polka_status DivergenceWorkspaceOnDevice(polka_divergence_args* args);
+polka_status DivergenceOnDevice(polka_divergence_args* args);
+polka_status TokenKlOnDevice(polka_token_kl_args* args);
+polka_status GroupAdvantageOnDevice(polka_group_advantage_args* args);
 
 }  // namespace polka::cuda

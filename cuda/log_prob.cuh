@@ -5,43 +5,10 @@
 // blocks where rows are too few to fill the device; the bits are the same.
 #pragma once
 
-#include "device/launch.cuh"
-#include "device/softmax_row.cuh"
 #include "device/targets.cuh"
+#include "row_plan.cuh"
 
 namespace polka::cuda {
-
-// ---- plan -----------------------------------------------------------------------------------------
-
-// Threads of a block: 8 warps, of which two or three blocks fit an SM with their tiles in registers.
-constexpr int kRowThreads = 256;
-constexpr int kRowWarps = kRowThreads / kWarpLanes;
-// From the arithmetic of the memory system, not yet measured: up to this many tiles one warp keeps up
-// with a row, and a block barrier would cost more than it gains.
-constexpr int64_t kTilesPerWarpRow = 2;
-// Tables of statistics must fit the shared memory that every launch may use.
-constexpr int64_t kMaxTiles = 1024;
-// The status word counts no further.
-constexpr int64_t kMaxRows = int64_t{1} << 28;
-
-struct RowPlan {
-  Team team;
-  LaunchConfig launch;
-};
-
-// Plan of a kernel that keeps nothing of a row but `words` floats of statistics a tile.
-inline RowPlan PlanRows(int64_t rows, int64_t tiles, int words, const DeviceLimits& limits) {
-  const int table = static_cast<int>(tiles) * words * 4;
-  if (tiles <= kTilesPerWarpRow) {
-    return {{1, 1}, {(rows + kRowWarps - 1) / kRowWarps, kRowThreads, 1, table * kRowWarps}};
-  }
-  // Few rows: more blocks for each, as long as every warp has a tile.
-  int cluster = 1;
-  while (cluster < limits.max_cluster && rows * cluster * 2 <= limits.processors && tiles >= 2 * cluster * kRowWarps) {
-    cluster *= 2;
-  }
-  return {{kRowWarps, cluster}, {rows * cluster, kRowThreads, cluster, table}};
-}
 
 // ---- forward --------------------------------------------------------------------------------------
 

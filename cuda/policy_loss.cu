@@ -3,6 +3,13 @@
 #include "backend.h"
 
 namespace polka::cuda {
+
+// Compiled in log_prob.cu.
+extern template cudaError_t LaunchLogProbForward(const polka_log_prob_forward_args&, const DeviceLimits&, uint64_t,
+                                                 const DeviceLauncher&);
+extern template cudaError_t LaunchLogProbBackward(const polka_log_prob_backward_args&, const DeviceLimits&, uint64_t,
+                                                  const DeviceLauncher&, bool);
+
 namespace {
 
 // What the host can see of a batch; its arrays are looked into by the kernels.

@@ -7,44 +7,10 @@
 // forward and backward are then two launches. Metrics follow in small launches over the tokens.
 #pragma once
 
-#include "device/chip.cuh"
 #include "log_prob.cuh"
 #include "token_objective.cuh"
 
 namespace polka::cuda {
-
-// ---- plan -----------------------------------------------------------------------------------------
-
-struct ChipPlan {
-  RowPlan rows;
-  bool on_chip;
-};
-
-// Blocks of an SM that should fit at once, so that one loads while another computes and a third
-// writes. From the arithmetic of shared memory, not yet measured.
-constexpr int kBlocksThatOverlap = 2;
-
-// Plan of a kernel that holds `operands` rows of `tiles` tiles in shared memory, with `words` floats of
-// statistics a tile: the fewest blocks per row whose slots leave room for a second block on the SM;
-// else all the device allows; else off the chip. Depends on the vocabulary and the device only.
-inline ChipPlan PlanOnChip(int64_t rows, int64_t tiles, int words, int operands, const DeviceLimits& limits) {
-  const int table = static_cast<int>(tiles) * words * 4;
-  if (tiles <= kTilesPerWarpRow) {
-    const int bytes = (static_cast<int>(tiles) * operands * kSlotBytes + table) * kRowWarps;
-    return {{{1, 1}, {(rows + kRowWarps - 1) / kRowWarps, kRowThreads, 1, bytes}}, bytes <= limits.shared_per_block};
-  }
-  // The system keeps 1 KB of each block.
-  const int64_t roomy = limits.shared_per_sm / kBlocksThatOverlap - 1024;
-  for (int cluster = 1; cluster <= limits.max_cluster; cluster *= 2) {
-    const int64_t per_warp = (tiles + cluster * kRowWarps - 1) / (cluster * kRowWarps);
-    const int64_t bytes = per_warp * kRowWarps * operands * kSlotBytes + table;
-    const bool last = cluster * 2 > limits.max_cluster && cluster > 1;
-    if (bytes <= (last ? limits.shared_per_block : roomy) && bytes <= limits.shared_per_block) {
-      return {{{kRowWarps, cluster}, {rows * cluster, kRowThreads, cluster, static_cast<int>(bytes)}}, true};
-    }
-  }
-  return {PlanRows(rows, tiles, words, limits), false};
-}
 
 // ---- token ratio: forward and gradient in one ------------------------------------------------------
 
@@ -59,7 +25,7 @@ struct PolicyLossKernel {
   using Params = PolicyLossParams;
   static constexpr int kThreads = kRowThreads;
   static constexpr int kBlocksPerSm = 2;
-  static constexpr Level kLevel = kGeneral ? Level::kAll : Level::kEntropy;
+  static constexpr Level kLevel = Level::kEntropy;
 
   template <class Context>
   POLKA_DEVICE static void Run(Context& ctx, const Params& p) {
@@ -169,8 +135,6 @@ struct PolicyLossKernel {
   }
 
  private:
-  static constexpr int kSlotVectors = kSlotBytes / 16;
-
   POLKA_DEVICE static int64_t TileBegin(int tile) { return static_cast<int64_t>(tile) * kTileColumns<T>; }
 };
 

@@ -11,6 +11,7 @@
 namespace polka::cuda {
 
 constexpr int kSlotBytes = kTileBytes + 16;
+constexpr int kSlotVectors = kSlotBytes / 16;
 
 // Starts the copies of one tile. The first and the last vector of the row, where it shares them with
 // a neighbour, come element by element.
@@ -40,7 +41,7 @@ POLKA_DEVICE void CopyTile(Context& ctx, const RowSpan<const T>& row, int64_t be
   ctx.CommitCopies();
 }
 
-// Until at most `pending` of the newest tiles are on their way; a few more may be waited for.
+// Until at most `pending` of the newest tiles are on their way; beyond 7, until 7 are.
 template <class Context>
 POLKA_DEVICE void WaitForTiles(Context& ctx, int pending) {
   switch (pending) {
@@ -50,39 +51,49 @@ POLKA_DEVICE void WaitForTiles(Context& ctx, int pending) {
       return ctx.template WaitForCopies<1>();
     case 2:
       return ctx.template WaitForCopies<2>();
-    default:
+    case 3:
       return ctx.template WaitForCopies<3>();
+    case 4:
+      return ctx.template WaitForCopies<4>();
+    case 5:
+      return ctx.template WaitForCopies<5>();
+    case 6:
+      return ctx.template WaitForCopies<6>();
+    default:
+      return ctx.template WaitForCopies<7>();
   }
 }
 
-// A landed tile as vectors. Columns beyond the row are -inf.
+// The lane's vector i of a landed tile. Columns beyond the row are -inf.
+template <class T, class Context>
+POLKA_DEVICE Vec ReadVector(Context& ctx, const RowSpan<const T>& row, int64_t begin, Shared<Vec> slot, int i) {
+  constexpr int per = kPerVec<T>;
+  const uint32_t shift = row.Shift();
+  const int64_t left = row.columns - ColumnOf<T>(begin, i, ctx.Lane());
+  if (left <= 0) return LowestVec<T>();
+  const Shared<Vec> from = slot + (i * kWarpLanes + ctx.Lane());
+  const int count = left < per ? static_cast<int>(left) : per;
+  const uint32_t end = shift + static_cast<uint32_t>(count) * static_cast<uint32_t>(sizeof(T));
+  Vec v = ctx.ReadVecPart(from, shift, end < 16 ? end : 16);
+  if (shift != 0) {
+    Vec high = {};
+    if (end > 16) high = ctx.ReadVecPart(from + 1, 0, end - 16);
+    v = ShiftBytes(v, high, shift);
+  }
+  if (count < per) {
+#pragma unroll
+    for (int e = 0; e < per; ++e) {
+      if (e >= count) v = WithElement<T>(v, e, Storage<T>::kLowest >> (sizeof(T) == 4 ? 0 : 16));
+    }
+  }
+  return v;
+}
+
 template <class T, class Context>
 POLKA_DEVICE void ReadTile(Context& ctx, const RowSpan<const T>& row, int64_t begin, Shared<Vec> slot,
                            TileVectors& tile) {
-  constexpr int per = kPerVec<T>;
-  const uint32_t shift = row.Shift();
 #pragma unroll
-  for (int i = 0; i < kVectorsPerLane; ++i) {
-    const int64_t left = row.columns - ColumnOf<T>(begin, i, ctx.Lane());
-    const Shared<Vec> from = slot + (i * kWarpLanes + ctx.Lane());
-    tile.v[i] = LowestVec<T>();
-    if (left <= 0) continue;
-    const int count = left < per ? static_cast<int>(left) : per;
-    const uint32_t end = shift + static_cast<uint32_t>(count) * static_cast<uint32_t>(sizeof(T));
-    Vec v = ctx.ReadVecPart(from, shift, end < 16 ? end : 16);
-    if (shift != 0) {
-      Vec high = {};
-      if (end > 16) high = ctx.ReadVecPart(from + 1, 0, end - 16);
-      v = ShiftBytes(v, high, shift);
-    }
-    if (count < per) {
-#pragma unroll
-      for (int e = 0; e < per; ++e) {
-        if (e >= count) v = WithElement<T>(v, e, Storage<T>::kLowest >> (sizeof(T) == 4 ? 0 : 16));
-      }
-    }
-    tile.v[i] = v;
-  }
+  for (int i = 0; i < kVectorsPerLane; ++i) tile.v[i] = ReadVector(ctx, row, begin, slot, i);
 }
 
 }  // namespace polka::cuda

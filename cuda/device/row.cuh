@@ -69,6 +69,17 @@ POLKA_DEVICE bool Interior(const RowSpan<const T>& row, int64_t column, uint32_t
   return begin >= 0 && end <= row.columns * size;
 }
 
+// One vector from global memory, where a loop cannot hold a tile in registers.
+template <class T, class Context>
+POLKA_DEVICE Vec LoadVector(Context& ctx, const RowSpan<const T>& row, int64_t column) {
+  const uint32_t shift = row.Shift();
+  if (!Interior(row, column, shift)) return LoadEdge(ctx, row, column);
+  const char* from = reinterpret_cast<const char*>(row.data + column) - shift;
+  if (shift == 0) return ctx.LoadVec(from);
+  const Vec low = ctx.LoadVecPart(from, shift, 16), high = ctx.LoadVecPart(from + 16, 0, shift);
+  return ShiftBytes(low, high, shift);
+}
+
 // One tile from global memory. Columns beyond the row are -inf.
 template <class T, class Context>
 POLKA_DEVICE void LoadTile(Context& ctx, const RowSpan<const T>& row, int64_t begin, TileVectors& tile) {

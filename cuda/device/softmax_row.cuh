@@ -103,22 +103,28 @@ POLKA_DEVICE TargetPlace PlaceOf(const Context& ctx, int64_t target, int64_t beg
   return {mine ? vector / kWarpLanes : -1, static_cast<int>(t) % kPerVec<T>, true};
 }
 
-// One bit per column of a lane, vector after vector: which of them count. Used where logits are
-// softcapped or masked; elsewhere -inf in the vectors says the same for free.
+// One bit per column of a vector: which of them count. Used where logits are softcapped or masked;
+// elsewhere -inf in the vectors says the same for free. `target` is its place, -1 where it is not here.
+template <class T, class Context>
+POLKA_DEVICE uint32_t LiveVector(Context& ctx, const LogitsRow<T>& row, int64_t column, int target) {
+  constexpr int per = kPerVec<T>;
+  const int64_t left = row.span.columns - column;
+  if (left <= 0) return 0;
+  uint32_t bits = (1u << per) - 1;
+  if (left < per) bits = (1u << left) - 1;
+  if (row.keep != nullptr) bits &= static_cast<uint32_t>(ctx.Load(row.keep + column / 8)) >> (column % 8);
+  return target >= 0 ? bits | (1u << target) : bits;
+}
+
+// The same for all vectors of a lane, one after the other.
 template <class T, class Context>
 POLKA_DEVICE uint64_t LiveColumns(Context& ctx, const LogitsRow<T>& row, int64_t begin, const TargetPlace& target) {
-  constexpr int per = kPerVec<T>;
   uint64_t live = 0;
 #pragma unroll
   for (int i = 0; i < kVectorsPerLane; ++i) {
-    const int64_t column = ColumnOf<T>(begin, i, ctx.Lane());
-    const int64_t left = row.span.columns - column;
-    if (left <= 0) continue;
-    uint32_t bits = (1u << per) - 1;
-    if (left < per) bits = (1u << left) - 1;
-    if (row.keep != nullptr) bits &= static_cast<uint32_t>(ctx.Load(row.keep + column / 8)) >> (column % 8);
-    if (target.vector == i) bits |= 1u << target.place;
-    live |= static_cast<uint64_t>(bits) << (i * per);
+    const uint32_t bits =
+        LiveVector(ctx, row, ColumnOf<T>(begin, i, ctx.Lane()), target.vector == i ? target.place : -1);
+    live |= static_cast<uint64_t>(bits) << (i * kPerVec<T>);
   }
   return live;
 }

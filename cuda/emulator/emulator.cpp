@@ -23,7 +23,7 @@ class Cluster {
       block.rank = static_cast<int>(b);
       // NaN in every float format.
       block.shared.assign(static_cast<size_t>(config.shared_bytes), 0xFF);
-      block.records.resize(static_cast<size_t>(config.shared_bytes) / kGranule + 1);
+      block.watch.Resize(static_cast<uint64_t>(config.shared_bytes));
       block.barrier.expected = config.threads;
     }
     for (size_t i = 0; i < threads.size(); ++i) {
@@ -240,9 +240,9 @@ void Context::ReadShared(uint32_t offset, void* value, uint32_t bytes, uint32_t 
   if (!InShared(offset, bytes, align, "reads")) return;
   Stamp now = t_.stamp;
   now.run = t_.cluster->shared_run;
-  NoteRead(t_.block->records, offset + from, to - from, now, "shared memory", e_.report);
-  for (uint32_t b = offset + from; b < offset + to; b += kGranule) {
-    const Record& r = t_.block->records[b / kGranule];
+  NoteRead(t_.block->watch, offset + from, to - from, now, "shared memory", e_.report);
+  for (uint32_t b = offset + from; b < offset + to; b += 2) {
+    const Record& r = t_.block->watch.records[b / t_.block->watch.granule];
     if (r.writer.run != now.run && r.in_flight != now.run) {
       e_.report.Add("uninitialised", "byte " + std::to_string(b) + " of shared memory is read and was never written");
       break;
@@ -255,7 +255,7 @@ void Context::WriteShared(emulator::Block& block, uint32_t offset, const void* v
   if (!InShared(offset, bytes, bytes, "writes")) return;
   Stamp now = t_.stamp;
   now.run = t_.cluster->shared_run;
-  NoteWrite(block.records, offset, bytes, now, "shared memory", e_.report);
+  NoteWrite(block.watch, offset, bytes, now, "shared memory", e_.report);
   memcpy(block.shared.data() + offset, value, bytes);
 }
 
@@ -279,8 +279,8 @@ void Context::WriteRemoteBytes(uint32_t offset, int rank, const void* value, uin
 void Context::CopyAsync(Shared<Vec> to, const void* from) {
   if (reinterpret_cast<uint64_t>(from) % 16 != 0) e_.report.Add("alignment", "copy from an unaligned address");
   if (!InShared(to.offset, 16, 16, "copies to")) return;
-  for (uint32_t b = to.offset; b < to.offset + 16; b += kGranule) {
-    Record& r = t_.block->records[b / kGranule];
+  for (uint32_t b = to.offset; b < to.offset + 16; b += 2) {
+    Record& r = t_.block->watch.records[b / t_.block->watch.granule];
     for (const Stamp* before : {&r.writer, &r.reader, &r.other_reader}) {
       Stamp now = t_.stamp;
       now.run = t_.cluster->shared_run;
@@ -307,8 +307,9 @@ void Context::WaitForCopies(int pending) {
     for (const AsyncCopy& copy : t_.groups.front()) {
       Stamp now = t_.stamp;
       now.run = t_.cluster->shared_run;
-      for (uint32_t b = copy.to; b < copy.to + 16; b += kGranule) t_.block->records[b / kGranule].in_flight = 0;
-      NoteWrite(t_.block->records, copy.to, 16, now, "shared memory", e_.report);
+      for (uint32_t b = copy.to; b < copy.to + 16; b += 2)
+        t_.block->watch.records[b / t_.block->watch.granule].in_flight = 0;
+      NoteWrite(t_.block->watch, copy.to, 16, now, "shared memory", e_.report);
       now.run = t_.cluster->global_run;
       unsigned char* to = t_.block->shared.data() + copy.to;
       if (e_.memory.Read(copy.from, 16, copy.from, 16, now)) {

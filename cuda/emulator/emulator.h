@@ -58,7 +58,7 @@ struct Rendezvous {
 struct Block {
   int rank;
   std::vector<unsigned char> shared;
-  std::vector<Record> records;
+  Watch watch;
   Rendezvous barrier;
   int ended = 0;             // threads
   int remote_arrivals = -1;  // cluster arrivals of the last remote access, which its threads must outwait

@@ -35,17 +35,17 @@ std::string Report::Text() const {
   return all;
 }
 
-void NoteRead(std::vector<Record>& records, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what,
-              Report& report) {
+void NoteRead(Watch& watch, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what, Report& report) {
   if (bytes == 0) return;
-  for (uint64_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g) {
-    Record& r = records[g];
+  const uint64_t granule = watch.granule;
+  for (uint64_t g = offset / granule; g <= (offset + bytes - 1) / granule; ++g) {
+    Record& r = watch.records[g];
     if (r.in_flight == now.run) {
-      report.Add("in flight", NameOf(now) + " reads byte " + Number(g * kGranule) + " of " + what +
+      report.Add("in flight", NameOf(now) + " reads byte " + Number(g * granule) + " of " + what +
                                   " before the copy into it has landed");
     }
     if (r.writer.run == now.run && !Ordered(r.writer, now)) {
-      report.Add("race", NameOf(now) + " reads byte " + Number(g * kGranule) + " of " + what + ", written by " +
+      report.Add("race", NameOf(now) + " reads byte " + Number(g * granule) + " of " + what + ", written by " +
                              NameOf(r.writer) + " without a barrier between");
     }
     if (r.reader.thread != now.thread || r.reader.cluster != now.cluster) r.other_reader = r.reader;
@@ -53,18 +53,18 @@ void NoteRead(std::vector<Record>& records, uint64_t offset, uint64_t bytes, con
   }
 }
 
-void NoteWrite(std::vector<Record>& records, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what,
-               Report& report) {
+void NoteWrite(Watch& watch, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what, Report& report) {
   if (bytes == 0) return;
-  for (uint64_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g) {
-    Record& r = records[g];
+  const uint64_t granule = watch.granule;
+  for (uint64_t g = offset / granule; g <= (offset + bytes - 1) / granule; ++g) {
+    Record& r = watch.records[g];
     if (r.in_flight == now.run) {
       report.Add("in flight",
-                 NameOf(now) + " writes byte " + Number(g * kGranule) + " of " + what + " while a copy is on its way");
+                 NameOf(now) + " writes byte " + Number(g * granule) + " of " + what + " while a copy is on its way");
     }
     for (const Stamp* before : {&r.writer, &r.reader, &r.other_reader}) {
       if (before->run == now.run && !Ordered(*before, now)) {
-        report.Add("race", NameOf(now) + " writes byte " + Number(g * kGranule) + " of " + what + ", " +
+        report.Add("race", NameOf(now) + " writes byte " + Number(g * granule) + " of " + what + ", " +
                                (before == &r.writer ? "written" : "read") + " by " + NameOf(*before) +
                                " without a barrier between");
         break;
@@ -76,18 +76,18 @@ void NoteWrite(std::vector<Record>& records, uint64_t offset, uint64_t bytes, co
 
 void GlobalMemory::Register(const void* data, uint64_t bytes, Permission permission, const char* name) {
   const uint64_t begin = reinterpret_cast<uint64_t>(data);
-  // Records are counted from an even address.
-  const uint64_t even = begin & ~(kGranule - 1);
-  buffers_.push_back(
-      {begin, begin + bytes, permission, name, std::vector<Record>((begin + bytes - even) / kGranule + 1), {}});
+  Buffer b = {begin, begin + bytes, permission, name, {}, {}};
+  if (bytes < 4096 || begin % 2 != 0) b.watch.granule = 1;
+  b.watch.Resize(bytes);
+  buffers_.push_back(std::move(b));
 }
 
 void GlobalMemory::Forbid(const void* data, uint64_t bytes) {
   Buffer* b = Find(data, bytes, "forbid");
   if (b == nullptr || bytes == 0) return;
-  b->forbidden.resize(b->records.size());
-  const uint64_t offset = reinterpret_cast<uint64_t>(data) - (b->begin & ~(kGranule - 1));
-  for (uint64_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g) b->forbidden[g] = true;
+  b->forbidden.resize(b->end - b->begin);
+  const uint64_t offset = reinterpret_cast<uint64_t>(data) - b->begin;
+  for (uint64_t i = offset; i < offset + bytes; ++i) b->forbidden[i] = true;
 }
 
 GlobalMemory::Buffer* GlobalMemory::Find(const void* p, uint64_t bytes, const char* verb) {
@@ -113,10 +113,10 @@ GlobalMemory::Buffer* GlobalMemory::Find(const void* p, uint64_t bytes, const ch
 
 bool GlobalMemory::Allowed(const Buffer& b, uint64_t offset, uint64_t bytes, const char* verb) {
   if (b.forbidden.empty()) return true;
-  for (uint64_t g = offset / kGranule; g <= (offset + bytes - 1) / kGranule; ++g) {
-    if (!b.forbidden[g]) continue;
-    report_.Add("forbidden", std::string(verb) + " of byte " + Number(g * kGranule) + " of " + b.name +
-                                 ", which must not be touched");
+  for (uint64_t i = offset; i < offset + bytes; ++i) {
+    if (!b.forbidden[i]) continue;
+    report_.Add("forbidden",
+                std::string(verb) + " of byte " + Number(i) + " of " + b.name + ", which must not be touched");
     return false;
   }
   return true;
@@ -125,23 +125,22 @@ bool GlobalMemory::Allowed(const Buffer& b, uint64_t offset, uint64_t bytes, con
 bool GlobalMemory::Read(const void* p, uint64_t bytes, const void* used, uint64_t used_bytes, const Stamp& now) {
   Buffer* b = Find(p, bytes, "read");
   if (b == nullptr) return false;
-  const uint64_t base = b->begin & ~(kGranule - 1);
-  const uint64_t offset = reinterpret_cast<uint64_t>(used) - base;
-  if (!Allowed(*b, reinterpret_cast<uint64_t>(p) - base, bytes, "read")) return false;
-  NoteRead(b->records, offset, used_bytes, now, b->name.c_str(), report_);
+  const uint64_t offset = reinterpret_cast<uint64_t>(used) - b->begin;
+  if (!Allowed(*b, reinterpret_cast<uint64_t>(p) - b->begin, bytes, "read")) return false;
+  NoteRead(b->watch, offset, used_bytes, now, b->name.c_str(), report_);
   return true;
 }
 
 bool GlobalMemory::Write(const void* p, uint64_t bytes, const Stamp& now) {
   Buffer* b = Find(p, bytes, "write");
   if (b == nullptr) return false;
-  const uint64_t offset = reinterpret_cast<uint64_t>(p) - (b->begin & ~(kGranule - 1));
+  const uint64_t offset = reinterpret_cast<uint64_t>(p) - b->begin;
   if (b->permission == Permission::kRead) {
     report_.Add("permission", "write to " + b->name + ", which is an input");
     return false;
   }
   if (!Allowed(*b, offset, bytes, "write")) return false;
-  NoteWrite(b->records, offset, bytes, now, b->name.c_str(), report_);
+  NoteWrite(b->watch, offset, bytes, now, b->name.c_str(), report_);
   return true;
 }
 

@@ -1,6 +1,6 @@
-// Memory under watch. For every two bytes it is remembered who wrote them last and which two threads
-// read them last, each with the barriers that it had passed: two accesses that no barrier orders, of
-// which one writes, are a race in every thread order, not only in the one that goes wrong.
+// Memory under watch. For every two bytes (every one in small arrays) it is remembered who wrote them last and which
+// two threads read them last, each with the barriers that it had passed: two accesses that no barrier orders, of which
+// one writes, are a race in every thread order, not only in the one that goes wrong.
 #pragma once
 
 #include <stdint.h>
@@ -43,13 +43,17 @@ struct Record {
   uint32_t in_flight;  // run in which an asynchronous copy into these bytes has not landed
 };
 
-constexpr uint64_t kGranule = 2;
+// Records of a stretch of memory, one for each `granule` bytes.
+struct Watch {
+  uint64_t granule = 2;
+  std::vector<Record> records;
 
-// Notes accesses to a stretch of bytes, [offset, offset + bytes) of what `records` stand for.
-void NoteRead(std::vector<Record>& records, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what,
-              Report& report);
-void NoteWrite(std::vector<Record>& records, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what,
-               Report& report);
+  void Resize(uint64_t bytes) { records.resize(bytes / granule + 1); }
+};
+
+// Notes accesses to bytes [offset, offset + bytes).
+void NoteRead(Watch& watch, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what, Report& report);
+void NoteWrite(Watch& watch, uint64_t offset, uint64_t bytes, const Stamp& now, const char* what, Report& report);
 
 enum class Permission { kRead, kReadWrite };
 
@@ -73,8 +77,8 @@ class GlobalMemory {
     uint64_t begin, end;
     Permission permission;
     std::string name;
-    std::vector<Record> records;
-    std::vector<bool> forbidden;  // by granule; empty where nothing is
+    Watch watch;
+    std::vector<bool> forbidden;  // by byte; empty where nothing is
   };
 
   Buffer* Find(const void* p, uint64_t bytes, const char* verb);

@@ -14,8 +14,11 @@
 #include "test/gpu_device.h"
 #else
 #include "emulator/emulator.h"
+#include "divergence.cuh"
+#include "group_advantage.cuh"
 #include "log_prob.cuh"
 #include "policy_loss.cuh"
+#include "token_kl.cuh"
 #endif
 
 namespace polka::cuda::test {
@@ -101,6 +104,14 @@ class Gpu {
     TakeWorkspace(a);
     LaunchTokenObjective(a, PolicyWorkspaceOf(a, false).memory, Launcher());
   }
+  void Run(polka_divergence_args a) {
+    a.exec.workspace = 0;
+    const int64_t bytes = DivergenceWorkspaceOf(a).bytes;
+    a.exec.workspace = status_address_ = Output<unsigned char>(bytes, "workspace");
+    LaunchDivergence(a, DivergenceWorkspaceOf(a).memory, emulator_.options.limits, Launcher());
+  }
+  void Run(const polka_token_kl_args& a) { LaunchTokenKl(a, Launcher()); }
+  void Run(const polka_group_advantage_args& a) { LaunchGroupAdvantage(a, status_address_, Launcher()); }
   // The status word after the calls so far.
   uint64_t Status() const { return Fetch<uint64_t>(status_address_, 1)[0]; }
 

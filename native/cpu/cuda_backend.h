@@ -19,6 +19,10 @@ struct CudaBackend {
   polka_status (*policy_loss)(polka_policy_loss_args*);
   polka_status (*policy_loss_from_log_prob_workspace)(polka_policy_loss_args*);
   polka_status (*policy_loss_from_log_prob)(polka_policy_loss_args*);
+  polka_status (*divergence_workspace)(polka_divergence_args*);
+  polka_status (*divergence)(polka_divergence_args*);
+  polka_status (*token_kl)(polka_token_kl_args*);
+  polka_status (*group_advantage)(polka_group_advantage_args*);
 };
 
 extern const CudaBackend kCudaBackend __attribute__((weak));

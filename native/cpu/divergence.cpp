@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "divergence.cpp"
 #include "hwy/foreach_target.h"
 
+#include "cuda_backend.h"
 #include "dispatch.h"
 #include "parallel.h"
 #include "simd/softmax_row-inl.h"
@@ -378,11 +379,11 @@ constexpr Kernel<void (*)(polka_divergence_args&, int32_t, float*, void*)> kDive
 
 polka_status CheckDivergence(const polka_divergence_args* a) {
   POLKA_TRY(CheckStruct(a, a == nullptr ? 0 : a->struct_size, sizeof *a, "divergence"));
-  POLKA_TRY(CheckExec(a->exec));
+  POLKA_TRY(CheckExec(a->exec, true));
   POLKA_TRY(CheckMatrix(a->student, "student"));
   POLKA_TRY(CheckMatrix(a->teacher, "teacher"));
-  POLKA_TRY(CheckSoftmax(a->student_softmax, a->student, "student_softmax"));
-  POLKA_TRY(CheckSoftmax(a->teacher_softmax, a->teacher, "teacher_softmax"));
+  POLKA_TRY(CheckSoftmax(a->student_softmax, a->student, "student_softmax", OnCpu(a->exec)));
+  POLKA_TRY(CheckSoftmax(a->teacher_softmax, a->teacher, "teacher_softmax", OnCpu(a->exec)));
   if (a->student.rows != a->teacher.rows) {
     return Fail(POLKA_INVALID_ARGUMENT, "teacher: %lld rows, the student has %lld",
                 static_cast<long long>(a->teacher.rows), static_cast<long long>(a->student.rows));
@@ -431,6 +432,7 @@ Plan PlanDivergence(const polka_divergence_args& a) {
 extern "C" polka_status polka_divergence_workspace(polka_divergence_args* args) {
   using namespace polka;
   POLKA_TRY(CheckDivergence(args));
+  if (!OnCpu(args->exec)) return kCudaBackend.divergence_workspace(args);
   const Plan plan = PlanDivergence(*args);
   args->exec.workspace_needed = plan.values + plan.partial;
   return POLKA_OK;
@@ -440,6 +442,7 @@ extern "C" polka_status polka_divergence(polka_divergence_args* args) {
   using namespace polka;
   POLKA_TRY(CheckDivergence(args));
   args->exec.ran_target = POLKA_TARGET_NONE;
+  if (!OnCpu(args->exec)) return kCudaBackend.divergence(args);
   const Plan plan = PlanDivergence(*args);
   POLKA_TRY(CheckWorkspace(args->exec, plan.values + plan.partial));
   double* loss = reinterpret_cast<double*>(args->loss);

@@ -3,6 +3,7 @@
 // sequence): threads pay only for very large batches.
 #include <math.h>
 
+#include "cuda_backend.h"
 #include "parallel.h"
 #include "polka.h"
 #include "rows.h"
@@ -45,7 +46,7 @@ polka_status CheckMemory(const polka_group_advantage_args& args) {
   POLKA_TRY(CheckArray(args.rewards, args.count, DtypeBytes(args.reward_dtype), "rewards"));
   POLKA_TRY(CheckArray(args.advantages, args.count, DtypeBytes(args.advantage_dtype), "advantages"));
   POLKA_TRY(CheckArray(args.group_offsets, 0, 8, "group_offsets"));
-  POLKA_TRY(CheckOffsets(args.group_offsets, args.groups, args.count, "group_offsets"));
+  POLKA_TRY(CheckOffsets(args.group_offsets, args.groups, args.count, "group_offsets", OnCpu(args.exec)));
   POLKA_TRY(CheckArray(args.mean, 0, 8, "mean"));
   POLKA_TRY(CheckArray(args.std, 0, 8, "std"));
   return CheckArray(args.finite_count, 0, 8, "finite_count");
@@ -105,9 +106,10 @@ extern "C" polka_status polka_group_advantage(polka_group_advantage_args* args) 
   using namespace polka;
   POLKA_TRY(CheckStruct(args, args == nullptr ? 0 : args->struct_size, sizeof *args, "group_advantage"));
   args->exec.ran_target = POLKA_TARGET_NONE;
-  POLKA_TRY(CheckExec(args->exec));
+  POLKA_TRY(CheckExec(args->exec, true));
   POLKA_TRY(CheckOptions(*args));
   POLKA_TRY(CheckMemory(*args));
+  if (!OnCpu(args->exec)) return kCudaBackend.group_advantage(args);
   const bool f32 = args->reward_dtype == POLKA_F32, to_f32 = args->advantage_dtype == POLKA_F32;
   POLKA_TRY(f32 ? CheckRewards<float>(*args) : CheckRewards<double>(*args));
   if (f32) {

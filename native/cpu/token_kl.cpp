@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "token_kl.cpp"
 #include "hwy/foreach_target.h"
 
+#include "cuda_backend.h"
 #include "dispatch.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "parallel.h"
@@ -142,9 +143,10 @@ extern "C" polka_status polka_token_kl(polka_token_kl_args* args) {
   using namespace polka;
   POLKA_TRY(CheckStruct(args, args == nullptr ? 0 : args->struct_size, sizeof *args, "token_kl"));
   args->exec.ran_target = POLKA_TARGET_NONE;
-  POLKA_TRY(CheckExec(args->exec));
+  POLKA_TRY(CheckExec(args->exec, true));
   POLKA_TRY(CheckTokenKl(*args));
   if (args->count == 0) return POLKA_OK;
+  if (!OnCpu(args->exec)) return kCudaBackend.token_kl(args);
   int32_t target;
   POLKA_TRY(ChooseTarget(&target));
   kTokenKl.For(target)(*args, ThreadsFor(args->exec, args->count * 29));

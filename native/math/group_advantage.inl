@@ -11,8 +11,9 @@ struct GroupStatistics {
 // Two passes in f64. Equality is tested on the rewards themselves: the mean of n equal numbers need
 // not be that number, and the difference over a tiny epsilon is no longer tiny. Deviations are taken
 // relative to the range, so that their squares neither vanish nor overflow.
-template <class Reward>
-POLKA_MATH GroupStatistics DescribeGroup(const Reward* rewards, int64_t count, bool biased) {
+// `rewards` is anything with an operator[].
+template <class Rewards>
+POLKA_MATH GroupStatistics DescribeGroup(const Rewards& rewards, int64_t count, bool biased) {
   double sum = 0, low = INFINITY, high = -INFINITY;
   int64_t finite = 0;
   for (int64_t i = 0; i < count; ++i) {

@@ -1,0 +1,92 @@
+// group_advantage on the device: a thread a group, which reads its rewards twice, in f64 and in order,
+// and writes their advantages: the bits are the CPU's. Rewards are few, one per sequence; the launch
+// itself is most of the time.
+#pragma once
+
+#include "device/launch.cuh"
+#include "device/math.cuh"
+#include "device/targets.cuh"
+
+namespace polka::cuda {
+
+struct GroupAdvantageParams {
+  polka_group_advantage_args args;
+  uint64_t status;
+};
+
+template <class Reward, class Advantages>
+struct GroupAdvantageKernel {
+  using Params = GroupAdvantageParams;
+  static constexpr int kThreads = 128;
+  static constexpr int kBlocksPerSm = 4;
+
+  // The rewards of a group, for the formulas.
+  template <class Context>
+  struct Rewards {
+    Context& ctx;
+    const Reward* first;
+    POLKA_DEVICE Reward operator[](int64_t i) const { return ctx.Load(first + i); }
+  };
+
+  template <class T, class Context>
+  POLKA_DEVICE static void Put(Context& ctx, uint64_t address, int64_t g, T value) {
+    if (address != 0) ctx.Store(reinterpret_cast<T*>(address) + g, value);
+  }
+
+  template <class Context>
+  POLKA_DEVICE static void Run(Context& ctx, const Params& p) {
+    const polka_group_advantage_args& a = p.args;
+    const int64_t g = ctx.Block() * kThreads + ctx.Warp() * kWarpLanes + ctx.Lane();
+    if (g >= a.groups) return;
+    const int64_t* offsets = reinterpret_cast<const int64_t*>(a.group_offsets);
+    int64_t begin = ctx.Load(offsets + g), end = ctx.Load(offsets + g + 1);
+    const bool first_good = g == 0 ? begin == 0 : begin >= 0 && begin <= a.count;
+    const bool last_good = g + 1 == a.groups ? end == a.count : end <= a.count;
+    bool bad = !(first_good && last_good && begin <= end);
+    if (bad) {
+      ReportRow(ctx, p.status, first_good ? g + 1 : g, BadRow::kOffsets, 0);
+    }
+    begin = begin < 0 ? 0 : begin;
+    end = end > a.count ? a.count : end;
+
+    const Rewards<Context> rewards = {ctx, reinterpret_cast<const Reward*>(a.rewards) + begin};
+    for (int64_t i = 0; i < end - begin; ++i) {
+      const double r = static_cast<double>(rewards[i]);
+      if (r != INFINITY && r != -INFINITY) continue;
+      ReportRow(ctx, p.status, begin + i, BadRow::kReward, 0);
+      bad = true;
+    }
+    const GroupStatistics group = DescribeGroup(rewards, end - begin, a.scale == POLKA_SCALE_STD_BIASED);
+    if (group.finite == 1 && a.singleton == POLKA_SINGLETON_ERROR) {
+      ReportRow(ctx, p.status, g, BadRow::kSingleton, 0);
+      bad = true;
+    }
+    Advantages* advantages = reinterpret_cast<Advantages*>(a.advantages);
+    for (int64_t i = 0; i < end - begin; ++i) {
+      const double advantage = Advantage(static_cast<double>(rewards[i]), group, a.baseline, a.scale,
+                                         a.epsilon_placement, a.singleton, a.epsilon);
+      ctx.Store(advantages + begin + i, static_cast<Advantages>(bad ? NAN : advantage));
+    }
+    Put(ctx, a.mean, g, bad ? static_cast<double>(NAN) : group.mean);
+    Put(ctx, a.std, g, bad ? static_cast<double>(NAN) : group.std);
+    Put(ctx, a.finite_count, g, group.finite);
+    Put(ctx, a.zero_variance, g, static_cast<uint8_t>(group.equal));
+  }
+};
+
+template <class Launcher>
+typename Launcher::Result LaunchGroupAdvantage(const polka_group_advantage_args& a, uint64_t status,
+                                               const Launcher& launch) {
+  const auto with = [&]<class Reward, class Advantages>() {
+    using Kernel = GroupAdvantageKernel<Reward, Advantages>;
+    const int64_t blocks = (a.groups + Kernel::kThreads - 1) / Kernel::kThreads;
+    return launch(Kernel{}, {blocks, Kernel::kThreads, 1, 0}, {a, status});
+  };
+  const bool to_f32 = a.advantage_dtype == POLKA_F32;
+  if (a.reward_dtype == POLKA_F32) {
+    return to_f32 ? with.template operator()<float, float>() : with.template operator()<float, double>();
+  }
+  return to_f32 ? with.template operator()<double, float>() : with.template operator()<double, double>();
+}
+
+}  // namespace polka::cuda
