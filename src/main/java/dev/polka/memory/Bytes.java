@@ -175,7 +175,9 @@ public final class Bytes extends Values {
     try {
       region().hostAddress();
       byte[] values = new byte[arraySize()];
-      pointer.get(values, 0, values.length);
+      if (values.length > 0) { // JavaCPP refuses to read nothing from nowhere
+        pointer.get(values, 0, values.length);
+      }
       return values;
     } finally {
       Reference.reachabilityFence(this);

@@ -162,7 +162,9 @@ public final class Floats extends Values {
     try {
       region().hostAddress();
       float[] values = new float[arraySize()];
-      pointer.get(values, 0, values.length);
+      if (values.length > 0) { // JavaCPP refuses to read nothing from nowhere
+        pointer.get(values, 0, values.length);
+      }
       return values;
     } finally {
       Reference.reachabilityFence(this);

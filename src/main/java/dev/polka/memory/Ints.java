@@ -159,7 +159,9 @@ public final class Ints extends Values {
     try {
       region().hostAddress();
       int[] values = new int[arraySize()];
-      pointer.get(values, 0, values.length);
+      if (values.length > 0) { // JavaCPP refuses to read nothing from nowhere
+        pointer.get(values, 0, values.length);
+      }
       return values;
     } finally {
       Reference.reachabilityFence(this);

@@ -14,6 +14,15 @@ class ValuesTest {
   }
 
   @Test
+  void noValuesBecomeAnEmptyArray() {
+    assertThat(Floats.allocate(0).toArray()).isEmpty();
+    assertThat(Doubles.allocate(0).toArray()).isEmpty();
+    assertThat(Longs.allocate(0).toArray()).isEmpty();
+    assertThat(Ints.allocate(0).toArray()).isEmpty();
+    assertThat(Bytes.allocate(0).toArray()).isEmpty();
+  }
+
+  @Test
   void copiesKeepTheirValues() {
     assertThat(Floats.copyOf(1.5f, -2f).toArray()).containsExactly(1.5f, -2f);
     assertThat(Doubles.copyOf(1.5, Double.NaN).toArray()).containsExactly(1.5, Double.NaN);
