@@ -16,8 +16,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /**
  * The same losses written in libtorch's operations, with its autograd: what {@code --loss libtorch}
  * compares numbers and times with. Without the guards of Polka's kernels: log-ratios are not
- * bounded, and the KL term has the derivative of its estimator where Polka's default has that of
- * k2.
+ * bounded.
  */
 record LibtorchLosses(StepTimer timer) implements Losses {
 
@@ -79,11 +78,15 @@ record LibtorchLosses(StepTimer timer) implements Losses {
 
   private static Tensor kl(PolicyObjective o, Tensor referenceMinusNow) {
     Tensor d = referenceMinusNow;
-    return switch (o.klEstimator()) {
-      case K1 -> d.neg();
-      case K2 -> d.mul(d).div(scalar(2));
-      case K3 -> d.expm1().sub(d);
-    };
+    Tensor k2 = d.mul(d).div(scalar(2));
+    Tensor value =
+        switch (o.klEstimator()) {
+          case K1 -> d.neg();
+          case K2 -> k2;
+          case K3 -> d.expm1().sub(d);
+        };
+    // The derivative is k2's, whichever the estimator: it alone is unbiased for the reverse KL.
+    return value.sub(k2).detach().add(k2);
   }
 
   @Override
