@@ -1,6 +1,7 @@
 package dev.polka.cli;
 
 import dev.polka.train.InputException;
+import dev.polka.train.TrainingFailure;
 import dev.polka.train.checkpoint.RunDirectory;
 import dev.polka.train.config.Arm;
 import dev.polka.train.config.Pipeline;
@@ -75,6 +76,9 @@ final class Train implements Callable<Integer> {
     } catch (InputException e) {
       spec.commandLine().getErr().println("polka train: " + e.getMessage());
       return 2;
+    } catch (TrainingFailure e) {
+      spec.commandLine().getErr().println("polka train: " + e.getMessage());
+      return 1;
     }
   }
 

@@ -2,6 +2,7 @@ package dev.polka.train.stage;
 
 import dev.polka.kernel.Backend;
 import dev.polka.memory.DType;
+import dev.polka.train.TrainingFailure;
 import dev.polka.train.checkpoint.Checkpoint;
 import dev.polka.train.checkpoint.CheckpointStore;
 import dev.polka.train.checkpoint.TrainingState;
@@ -14,11 +15,13 @@ import dev.polka.train.model.Safetensors;
 import dev.polka.train.model.SafetensorsFile;
 import dev.polka.train.model.TorchThreads;
 import dev.polka.train.report.Evaluation;
+import dev.polka.train.report.Phase;
 import dev.polka.train.report.RunLog;
 import dev.polka.train.report.StageRun;
 import dev.polka.train.report.StepTimer;
 import dev.polka.train.report.StepTiming;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -89,8 +92,8 @@ public final class PipelineTrainer implements Trainer {
         }
         job.progress().begin(part, done);
         EvaluationSettings evaluation = workshop.pipeline().evaluation();
+        StepTimer timer = StepTimer.start();
         while (done < stage.steps()) {
-          StepTimer timer = StepTimer.start();
           StageTraining.Step step = run.step(done, timer);
           done++;
           log.write(step.metrics());
@@ -101,8 +104,10 @@ public final class PipelineTrainer implements Trainer {
           }
           StepTiming timing = timer.finish(seed, stage.name(), done, step.tokens());
           log.write(timing);
+          // A checkpoint holds the length of the log, so its own time goes into the next step's.
+          timer = StepTimer.start();
           if (done % job.options().checkpointEvery() == 0 || done == stage.steps()) {
-            checkpoint(run, seed, stage, done, log);
+            checkpoint(run, seed, stage, done, log, timer);
           }
           job.progress().step(step.metrics(), timing);
         }
@@ -118,6 +123,12 @@ public final class PipelineTrainer implements Trainer {
     private Evaluation evaluate(
         LlamaModel model, long seed, Stage stage, long done, boolean last, RunLog log)
         throws IOException {
+      double score;
+      try {
+        score = workshop.evaluate(model, seed);
+      } catch (TrainingFailure failure) {
+        throw failure.at(seed, stage.name(), done);
+      }
       Evaluation evaluation =
           new Evaluation(
               seed,
@@ -126,9 +137,27 @@ public final class PipelineTrainer implements Trainer {
               last,
               workshop.heldOutProblems(),
               workshop.pipeline().evaluation().samples(),
-              workshop.evaluate(model, seed));
+              score);
       log.write(evaluation);
       return evaluation;
+    }
+
+    private void checkpoint(
+        StageTraining run, long seed, Stage stage, long done, RunLog log, StepTimer timer)
+        throws IOException {
+      try {
+        timer.run(
+            Phase.CHECKPOINT,
+            () -> {
+              try {
+                checkpoint(run, seed, stage, done, log);
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            });
+      } catch (UncheckedIOException e) {
+        throw e.getCause();
+      }
     }
 
     private void checkpoint(StageTraining run, long seed, Stage stage, long done, RunLog log)

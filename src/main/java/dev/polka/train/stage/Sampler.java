@@ -1,8 +1,10 @@
 package dev.polka.train.stage;
 
 import dev.polka.train.RandomKey;
+import dev.polka.train.TrainingFailure;
 import dev.polka.train.config.RolloutSettings;
 import dev.polka.train.data.Problem;
+import dev.polka.train.data.ProblemSource;
 import dev.polka.train.data.PromptEncoder;
 import dev.polka.train.data.Split;
 import dev.polka.train.data.Verifier;
@@ -32,8 +34,9 @@ record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
       return rollouts.stream().map(Sequence::of).toList();
     }
 
+    /** Response tokens. */
     long tokens() {
-      return rollouts.stream().mapToLong(Rollout::length).sum();
+      return rollouts.stream().mapToLong(rollout -> rollout.response().length).sum();
     }
 
     float[][] logProbs() {
@@ -55,7 +58,11 @@ record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
         requests.add(new GenerationRequest(prompt, key.with(p).with(s)));
       }
     }
-    return new Responses(problems, samples, generator.generate(model, requests));
+    try {
+      return new Responses(problems, samples, generator.generate(model, requests));
+    } catch (ArithmeticException e) {
+      throw new TrainingFailure("no token can be sampled; " + e.getMessage());
+    }
   }
 
   Responses sample(
@@ -80,8 +87,7 @@ record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
   }
 
   /** The problems of one step: {@code settings.prompts()} from place {@code step * prompts} on. */
-  static List<Problem> draw(
-      dev.polka.train.data.ProblemSource source, Split split, long seed, long step, int prompts) {
+  static List<Problem> draw(ProblemSource source, Split split, long seed, long step, int prompts) {
     List<Problem> problems = new ArrayList<>();
     for (int i = 0; i < prompts; i++) {
       problems.add(source.draw(split, seed, step * prompts + i));

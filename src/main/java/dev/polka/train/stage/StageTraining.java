@@ -2,17 +2,14 @@ package dev.polka.train.stage;
 
 import dev.polka.kernel.GroupAdvantage;
 import dev.polka.kernel.Groups;
-import dev.polka.kernel.LogProb;
 import dev.polka.kernel.LogProbs;
 import dev.polka.kernel.Normalizer;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
-import dev.polka.torch.Tensors;
-import dev.polka.torch.Torch;
 import dev.polka.train.RandomKey;
-import dev.polka.train.config.ForwardKlWarmup;
+import dev.polka.train.TrainingFailure;
 import dev.polka.train.config.Grpo;
-import dev.polka.train.config.OnPolicyDistillation;
+import dev.polka.train.config.Pipeline;
 import dev.polka.train.config.PolicyObjective;
 import dev.polka.train.config.Replay;
 import dev.polka.train.config.RolloutSettings;
@@ -35,9 +32,7 @@ import java.util.Map;
 import java.util.function.Function;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 
 /**
  * One stage being trained for one seed. Step k is a function of the weights before it, the seed,
@@ -96,17 +91,26 @@ final class StageTraining implements AutoCloseable {
         return supervised(s, k, losses, timer);
       } else if (stage instanceof Grpo s) {
         return grpo(s, k, losses, timer);
-      } else if (stage instanceof Replay s) {
-        return replay(s, k, losses, timer);
       }
-      return distillation(stage, stage.name(), k, k, losses, timer);
+      return new Distillation(this, losses, timer).step(stage, k);
     } catch (TrainingFailure failure) {
       throw failure.at(seed, stage.name(), k + 1);
     }
   }
 
-  private RandomKey key(String name, long k) {
-    return RandomKey.ofSeed(seed).with("stage").with(name).with(k);
+  /** Of all that is drawn in step {@code k}. */
+  RandomKey key(long k) {
+    return RandomKey.ofSeed(seed).with("stage").with(stage.name()).with(k);
+  }
+
+  /** A model that this stage reads, by name. */
+  FixedModel other(String name) {
+    return new FixedModel(others.get(name));
+  }
+
+  /** The configuration. */
+  Pipeline pipeline() {
+    return workshop.pipeline();
   }
 
   /** Which problems a stage meets; the same for every step, different from stage to stage. */
@@ -121,7 +125,7 @@ final class StageTraining implements AutoCloseable {
   private Step supervised(SupervisedWarmStart s, long k, Losses losses, StepTimer timer) {
     List<Problem> problems = problems(s.name(), s.split(), k, s.batch());
     DigitNoise noise = new DigitNoise(s.digitNoise());
-    RandomKey key = key(s.name(), k);
+    RandomKey key = key(k);
     List<Sequence> batch = new ArrayList<>();
     for (int i = 0; i < problems.size(); i++) {
       Problem problem = problems.get(i);
@@ -138,13 +142,13 @@ final class StageTraining implements AutoCloseable {
   }
 
   private Step grpo(Grpo s, long k, Losses losses, StepTimer timer) {
-    Sampler.Responses responses = generate(model, s.name(), s.rollouts(), k, timer);
+    Sampler.Responses responses = generate(model, s.name(), s.rollouts(), k, k, timer);
     float[] rewards = workshop.sampler().scores(responses);
     float[] advantages = new float[rewards.length];
     double flat = timer.time(Phase.LOSS, () -> advantages(s, rewards, advantages));
     List<Sequence> all = responses.sequences();
     float[][] old = s.updatesPerStep() > 1 ? responses.logProbs() : null;
-    LlamaModel reference = s.objective().klCoefficient() > 0 ? others.get(s.referenceName()) : null;
+    FixedModel reference = s.objective().klCoefficient() > 0 ? other(s.referenceName()) : null;
     Updater.Update update = null;
     int groups = s.rollouts().prompts();
     for (int u = 0; u < s.updatesPerStep(); u++) {
@@ -221,7 +225,7 @@ final class StageTraining implements AutoCloseable {
       Tensor logits,
       float[] advantages,
       float[][] old,
-      LlamaModel reference,
+      FixedModel reference,
       int sequences,
       long tokens) {
     PolicyObjective objective = s.objective();
@@ -230,7 +234,7 @@ final class StageTraining implements AutoCloseable {
         Floats partOld = old == null ? null : part.perToken(old);
         Longs counts = part.tokenCounts();
         LogProbs referenceLogProbs =
-            reference == null ? null : logProbs(part, frozenLogits(reference, part), temperature)) {
+            reference == null ? null : reference.logProbs(part, temperature)) {
       Normalizer normalizer =
           switch (objective.average()) {
             case TOKENS -> Normalizer.tokens(tokens);
@@ -252,132 +256,13 @@ final class StageTraining implements AutoCloseable {
     }
   }
 
-  private Step replay(Replay s, long k, Losses losses, StepTimer timer) {
-    Stage repeated = workshop.pipeline().stage(s.repeats());
-    // The prompts are those of the repeated stage, from its first step on; the draws are new.
-    return distillation(repeated, s.name(), k % repeated.steps(), k, losses, timer);
-  }
-
   /**
-   * A step of distillation as {@code s} describes it, under the name {@code name}: problems of step
-   * {@code problemStep} of {@code s}, draws of step {@code k} of this stage.
+   * Responses for step {@code k}, to the problems that step {@code problemStep} of the stage {@code
+   * problemsOf} meets.
    */
-  private Step distillation(
-      Stage s, String name, long problemStep, long k, Losses losses, StepTimer timer) {
-    if (s instanceof ForwardKlWarmup warmup) {
-      LlamaModel teacher = others.get(warmup.teacher());
-      Sampler.Responses responses =
-          generate(teacher, warmup.name(), name, warmup.rollouts(), problemStep, k, timer);
-      return distil(
-          responses,
-          List.of(teacher),
-          null,
-          OnPolicyDistillation.Divergence.FORWARD_KL,
-          0,
-          1,
-          0,
-          warmup.rollouts().temperature(),
-          k,
-          losses,
-          timer);
-    }
-    OnPolicyDistillation opd = (OnPolicyDistillation) s;
-    Sampler.Responses responses =
-        generate(model, opd.name(), name, opd.rollouts(), problemStep, k, timer);
-    return distil(
-        responses,
-        opd.teachers().stream().map(others::get).toList(),
-        opd.reference() == null ? null : others.get(opd.reference()),
-        opd.divergence(),
-        opd.jsdBeta(),
-        opd.rewardScale(),
-        opd.importanceClip(),
-        opd.rollouts().temperature(),
-        k,
-        losses,
-        timer);
-  }
-
-  private Step distil(
-      Sampler.Responses responses,
-      List<LlamaModel> teachers,
-      LlamaModel reference,
-      OnPolicyDistillation.Divergence divergence,
-      double beta,
-      double rewardScale,
-      double importanceClip,
-      double temperature,
-      long k,
-      Losses losses,
-      StepTimer timer) {
-    List<Sequence> batch = responses.sequences();
-    long tokens = tokens(batch);
-    int[] teacherOf = new int[batch.size()];
-    RandomKey key = key(stage.name(), k).with("teacher");
-    for (int i = 0; i < teacherOf.length; i++) {
-      teacherOf[i] = (int) key.below(i, teachers.size());
-    }
-    float[][] old = responses.logProbs();
-    Updater.LossFunction loss =
-        (part, logits) -> {
-          Tensor target = null;
-          for (int t = 0; t < teachers.size(); t++) {
-            Tensor own = frozenLogits(teachers.get(t), part);
-            target = t == 0 ? own : choose(part, teacherOf, t, own, target);
-          }
-          if (reference != null && rewardScale != 1) {
-            target = extrapolate(frozenLogits(reference, part), target, rewardScale);
-          }
-          if (divergence != OnPolicyDistillation.Divergence.SAMPLED_TOKEN) {
-            return losses.divergence(
-                part, logits, divergence, beta, temperature, target, null, tokens);
-          }
-          try (LogProbs targets = logProbs(part, target, temperature);
-              Floats partOld = part.perToken(old)) {
-            return losses.sampledToken(
-                part, logits, temperature, targets.logProb(), partOld, importanceClip, tokens);
-          }
-        };
-    Updater.Update update = updater.update(batch, loss, timer);
-    StepMetrics metrics =
-        measured(k, update, tokens).with(Metric.KL, update.sums().kl() / update.sums().tokens());
-    return new Step(metrics, 2 * tokens);
-  }
-
-  /** Rows of {@code own} where the sequence's teacher is {@code which}, else of {@code before}. */
-  private static Tensor choose(
-      MicroBatch part, int[] teacherOf, int which, Tensor own, Tensor before) {
-    try (Floats chosen = part.chosen(teacherOf, which)) {
-      Tensor condition = Tensors.of(chosen.toArray()).gt(new Scalar(0.5)).reshape(part.rows(), 1);
-      return torch.where(condition, own, before);
-    }
-  }
-
-  /** (1 - lambda) z_ref + lambda z_teacher: the log of R^(1-lambda) T^lambda up to a constant. */
-  private static Tensor extrapolate(Tensor reference, Tensor teacher, double lambda) {
-    return reference.mul(new Scalar(1 - lambda)).add(teacher.mul(new Scalar(lambda)));
-  }
-
-  private static Tensor frozenLogits(LlamaModel other, MicroBatch part) {
-    try (NoGradGuard guard = new NoGradGuard()) {
-      Tensor hidden = other.forward(part.layout().tokens());
-      return other.head(part.layout().gather(hidden));
-    }
-  }
-
-  private static LogProbs logProbs(MicroBatch part, Tensor logits, double temperature) {
-    return LogProb.atTemperature((float) temperature).forward(Torch.matrix(logits), part.targets());
-  }
-
-  private Sampler.Responses generate(
-      LlamaModel by, String name, RolloutSettings settings, long k, StepTimer timer) {
-    return generate(by, name, name, settings, k, k, timer);
-  }
-
-  private Sampler.Responses generate(
+  Sampler.Responses generate(
       LlamaModel by,
       String problemsOf,
-      String name,
       RolloutSettings settings,
       long problemStep,
       long k,
@@ -388,12 +273,13 @@ final class StageTraining implements AutoCloseable {
         Phase.GENERATION,
         () -> {
           try (NoGradGuard guard = new NoGradGuard()) {
-            return workshop.sampler().sample(by, problems, settings, key(name, k));
+            return workshop.sampler().sample(by, problems, settings, key(k));
           }
         });
   }
 
-  private StepMetrics measured(long k, Updater.Update update, long tokens) {
+  /** What every step reports. */
+  StepMetrics measured(long k, Updater.Update update, long tokens) {
     return StepMetrics.of(seed, stage.name(), k + 1)
         .with(Metric.LOSS, update.sums().loss())
         .with(Metric.ENTROPY, update.sums().entropy() / update.sums().tokens())
@@ -403,7 +289,8 @@ final class StageTraining implements AutoCloseable {
         .with(Metric.PADDED_SHARE, (double) update.paddedTokens() / update.bodyTokens());
   }
 
-  private static long tokens(List<Sequence> batch) {
+  /** Response tokens of a batch. */
+  static long tokens(List<Sequence> batch) {
     return batch.stream().mapToLong(s -> s.response().length).sum();
   }
 

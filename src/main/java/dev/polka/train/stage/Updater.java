@@ -1,5 +1,6 @@
 package dev.polka.train.stage;
 
+import dev.polka.train.TrainingFailure;
 import dev.polka.train.config.BatchingSettings;
 import dev.polka.train.config.OptimizerSettings;
 import dev.polka.train.model.AdamW;
@@ -81,7 +82,7 @@ final class Updater implements AutoCloseable {
                   Tensor logits = model.head(part.layout().gather(hidden));
                   LossSums one = loss.apply(part, logits);
                   if (!Double.isFinite(one.loss())) {
-                    throw TrainingFailure.ofLoss(part, batch, logits, one.loss());
+                    throw NonFiniteLoss.of(part, batch, logits, one.loss());
                   }
                   return one;
                 });

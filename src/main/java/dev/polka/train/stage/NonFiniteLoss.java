@@ -1,5 +1,6 @@
 package dev.polka.train.stage;
 
+import dev.polka.train.TrainingFailure;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -8,29 +9,14 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/**
- * Training cannot go on: a loss or a gradient is not finite. The message says where; the last
- * checkpoint is as it was.
- */
-public final class TrainingFailure extends RuntimeException {
-  private static final long serialVersionUID = 1;
+/** Finds what made a loss NaN or infinite. */
+final class NonFiniteLoss {
   private static final int SHOWN = 5;
 
-  TrainingFailure(String message) {
-    super(message);
-  }
-
-  /** The same failure with the stage and step it happened in. */
-  TrainingFailure at(long seed, String stage, long step) {
-    TrainingFailure located =
-        new TrainingFailure(
-            String.format("seed %d, stage '%s', step %d: %s", seed, stage, step, getMessage()));
-    located.setStackTrace(getStackTrace());
-    return located;
-  }
+  private NonFiniteLoss() {}
 
   /** Names the sequences of the batch whose logits are not finite. */
-  static TrainingFailure ofLoss(MicroBatch part, List<Sequence> batch, Tensor logits, double loss) {
+  static TrainingFailure of(MicroBatch part, List<Sequence> batch, Tensor logits, double loss) {
     boolean[] finite = finiteRows(logits);
     Set<Integer> sequences = new TreeSet<>();
     for (int row = 0; row < finite.length; row++) {
@@ -50,7 +36,7 @@ public final class TrainingFailure extends RuntimeException {
     }
     String rows =
         sequences.isEmpty()
-            ? "every logit is finite"
+            ? "every logit of the trained model is finite"
             : sequences.size()
                 + " of "
                 + batch.size()
