@@ -22,8 +22,14 @@ record TinyRun(Pipeline pipeline, TrainingJob.Options options) {
 
   /** Every kind of stage, {@code steps} steps each. */
   static TinyRun everyKind(int steps) {
+    return everyKind(steps, "");
+  }
+
+  /** The same with more settings. */
+  static TinyRun everyKind(int steps, String more) {
     return of(
-        """
+        more
+            + """
         name: tiny
         seeds: [7]
         data: {arithmetic: {minDigits: 1, maxDigits: 2}}
@@ -42,8 +48,8 @@ record TinyRun(Pipeline pipeline, TrainingJob.Options options) {
           - {name: again, kind: replay, from: sampled, repeats: bridge, steps: N}
         arms: [{name: replayed, result: again}, {name: bridge, result: bridge}]
         """
-            .replace("N,", steps + ",")
-            .replace("N}", steps + "}"));
+                .replace("N,", steps + ",")
+                .replace("N}", steps + "}"));
   }
 
   static TinyRun of(String pipeline) {
