@@ -10,12 +10,18 @@ int32_t process_threads = 0;  // 0: not set, the machine decides
 // Bytes of traffic below which another thread costs more than it brings.
 constexpr int64_t kGrainBytes = 256 * 1024;
 
+// More threads than this per processor bring nothing, and a system that cannot start them ends the
+// process.
+constexpr int32_t kThreadsPerProcessor = 8;
+
 }  // namespace
 
 int32_t ThreadsFor(const polka_exec& exec, int64_t work_bytes) {
   const int64_t worth = work_bytes / kGrainBytes;
   if (worth <= 1) return 1;  // Before asking for the machine's threads, which is a system call.
-  const int64_t allowed = exec.threads > 0 ? exec.threads : polka_threads();
+  const int64_t asked = exec.threads > 0 ? exec.threads : polka_threads();
+  const int64_t most = int64_t{kThreadsPerProcessor} * omp_get_num_procs();
+  const int64_t allowed = asked < most ? asked : most;
   return static_cast<int32_t>(worth < allowed ? worth : allowed);
 }
 

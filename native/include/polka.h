@@ -62,7 +62,7 @@ typedef struct polka_exec {
   int64_t workspace_needed; /* out of polka_*_workspace: bytes that the call will need */
   int32_t device_type;      /* POLKA_CPU, POLKA_CUDA: where all memory of the call lives */
   int32_t device_index;
-  int32_t threads;    /* CPU threads at most; 0 = polka_threads() */
+  int32_t threads;    /* CPU threads at most; 0 = polka_threads(), read anew by each function */
   int32_t ran_target; /* out: POLKA_TARGET_* of the kernel that ran; 0 when no row needed one */
 } polka_exec;
 

@@ -10,6 +10,7 @@ import picocli.CommandLine.Spec;
 /** Prints what Polka found on this machine. Fails if the native library cannot be loaded. */
 @Command(
     name = "doctor",
+    mixinStandardHelpOptions = true,
     description =
         "Prints version, platform, native library, SIMD target, threads, CUDA, glibc, libtorch and"
             + " Java as Polka found them; exit status 1 if the native library cannot be loaded.")

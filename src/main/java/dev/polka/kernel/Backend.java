@@ -1,5 +1,6 @@
 package dev.polka.kernel;
 
+import dev.polka.kernel.internal.NativeCall;
 import dev.polka.kernel.internal.NativeLibrary;
 import dev.polka.kernel.internal.gen.PolkaNative;
 import dev.polka.memory.Device;
@@ -84,6 +85,7 @@ public final class Backend {
     }
     NativeLibrary.load();
     PolkaNative.polka_set_threads(n);
+    NativeCall.useThreads(n);
   }
 
   /**

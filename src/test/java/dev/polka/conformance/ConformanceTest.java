@@ -2,10 +2,12 @@ package dev.polka.conformance;
 
 import static dev.polka.conformance.Tolerance.F32;
 import static dev.polka.conformance.Tolerance.F64_ADVANTAGE;
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -27,9 +29,12 @@ class ConformanceTest {
 
   @TestFactory
   Stream<DynamicTest> theLibraryGivesThePeersNumbers() {
-    return GoldenVectors.read(GoldenVectors.directory()).stream()
-        .filter(ConformanceTest::canRun)
-        .map(c -> dynamicTest(c.name(), () -> run(c)));
+    List<GoldenCase> cases =
+        GoldenVectors.read(GoldenVectors.directory()).stream()
+            .filter(ConformanceTest::canRun)
+            .toList();
+    assertThat(cases).as("cases that can run").isNotEmpty();
+    return cases.stream().map(c -> dynamicTest(c.name(), () -> run(c)));
   }
 
   private static boolean canRun(GoldenCase c) {

@@ -2,6 +2,7 @@ package dev.polka.kernel;
 
 import java.io.File;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,7 +20,14 @@ record ChildJvm(List<String> classPath, List<String> flags) {
   static ChildJvm withEverything() {
     String surefire = System.getProperty("surefire.test.class.path");
     String all = surefire == null ? System.getProperty("java.class.path") : surefire;
-    return new ChildJvm(List.of(all.split(File.pathSeparator)), List.of());
+    return new ChildJvm(List.of(all.split(File.pathSeparator)), permissions());
+  }
+
+  /** What this JVM is denied, its children are denied too. */
+  private static List<String> permissions() {
+    return ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+        .filter(flag -> flag.contains("native-access") || flag.contains("unsafe-memory-access"))
+        .toList();
   }
 
   ChildJvm without(Predicate<String> entry) {

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 class ConcurrentOperationsTest {
   private static final int CALLERS = 8;
-  private static final int ROUNDS = 6;
+  private static final int ROUNDS = 3;
 
   /** All that one caller computes. */
   private record Everything(
@@ -39,7 +39,7 @@ class ConcurrentOperationsTest {
       double[] advantages) {}
 
   private static Everything compute(int caller, int threads) {
-    int cols = 4000 + 700 * caller;
+    int cols = 200_000 + 700 * caller; // long enough for several threads
     Logits logits = Logits.normal(PolicyBatches.ROWS, 900, caller);
     long[] targets = Noise.of(caller).indices(PolicyBatches.ROWS, 900);
     ReferenceSoftmax softmax = ReferenceSoftmax.at(0.8f);

@@ -4,6 +4,7 @@ import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
 import dev.polka.memory.Matrix;
 import dev.polka.reference.Noise;
+import dev.polka.torch.Tensors;
 import dev.polka.torch.Torch;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
@@ -89,11 +90,11 @@ final class LeakProbe {
   /** One step of a linear model, its logits' gradient carried on by libtorch. */
   private void libtorch() {
     try (PointerScope scope = new PointerScope()) {
-      Tensor weight = Tensor.create(values, ROWS, COLS).requires_grad_(true);
+      Tensor weight = Tensors.of(values, ROWS, COLS).requires_grad_(true);
       Tensor logits = weight.mul(weight);
       TokenBatch batch =
-          TokenBatch.of(Torch.longs(Tensor.create(ids)), Torch.longs(Tensor.create(0L, 2L, 6L)))
-              .withSequenceAdvantages(Torch.floats(Tensor.create(1f, -1f)));
+          TokenBatch.of(Torch.longs(Tensors.of(ids)), Torch.longs(Tensors.of(new long[] {0, 2, 6})))
+              .withSequenceAdvantages(Torch.floats(Tensors.of(new float[] {1, -1})));
       try (LossResult loss =
           PolicyLoss.ppo().forwardBackward(Torch.matrix(logits), batch, Normalizer.tokens(ROWS))) {
         Torch.backward(logits, loss.gradient());

@@ -30,6 +30,8 @@ import org.bytedeco.javacpp.Pointer;
  * allocates nothing; virtual threads, of which there may be millions, share a few.
  */
 public final class NativeCall {
+  private static volatile int defaultThreads;
+
   static final int BUFFER_BYTES = 768;
   private static final int VIEWS = 32;
   private static final int ALIGNMENT = 64;
@@ -193,7 +195,14 @@ public final class NativeCall {
 
   /** Writes where and how the call runs: where its memory lies, on this many threads at most. */
   public void exec(int threads) {
-    ExecStruct.write(buffer, EXEC, placement == null ? Placement.CPU : placement, threads);
+    // Read once: the workspace and the call must be planned for the same number.
+    int used = threads > 0 ? threads : defaultThreads;
+    ExecStruct.write(buffer, EXEC, placement == null ? Placement.CPU : placement, used);
+  }
+
+  /** Sets the number of threads of calls that name none; 0 for the machine's. */
+  public static void useThreads(int threads) {
+    defaultThreads = threads;
   }
 
   /** Provides the scratch memory that a {@code polka_*_workspace} function has just asked for. */
