@@ -70,6 +70,10 @@ public record TaskPreparation(Pipeline pipeline, TrainingTask task) {
       ModelSettings model = pipeline.models().get(name);
       int context = context(name, model, base, needed, longest);
       smallest = Math.min(smallest, context);
+      if (model.directory() != null) {
+        // Whoever loads it need not know which folder relative paths start from.
+        model = model.withDirectory(base.resolve(model.directory()).toString());
+      }
       sized = sized.withModel(name, model.withContext(context));
     }
     var prompts = new PromptEncoder(tokenizer, data.template(), smallest, maxResponse);
