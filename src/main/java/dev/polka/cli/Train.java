@@ -109,12 +109,21 @@ final class Train implements Callable<Integer> {
     }
     try (RunDirectory directory =
         options.resume ? RunDirectory.resume(path, pipeline) : RunDirectory.begin(path, pipeline)) {
-      train(trainer.get(), prepared, directory);
+      try (Interruption told = Interruption.of(spec.commandLine(), shown(base, path))) {
+        train(trainer.get(), prepared, directory);
+      }
       RunRecords records = RunRecords.read(directory.metrics(), directory.timing());
-      RunReport report = RunReport.write(path, pipeline, records);
+      RunReport report = RunReport.write(path, pipeline, records, lossesBy());
       report(out, report, shown(base, report.page()));
     }
     return 0;
+  }
+
+  private String lossesBy() {
+    return switch (options.loss) {
+      case POLKA -> "Polka's kernels";
+      case LIBTORCH -> "plain libtorch operations";
+    };
   }
 
   private void train(Trainer trainer, TaskPreparation prepared, RunDirectory directory)

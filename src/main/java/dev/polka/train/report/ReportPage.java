@@ -25,6 +25,7 @@ final class ReportPage {
       ArmTable table,
       StageTable stages,
       TimeShares time,
+      String work,
       List<Picture> pictures,
       List<String> warnings)
       throws IOException {
@@ -35,7 +36,7 @@ final class ReportPage {
     page.arms(table, pictures);
     page.pictures(pictures);
     page.stages(stages);
-    page.time(time);
+    page.time(time, work);
     page.next(Findings.next(pipeline, table));
     page.words();
     page.configuration(pipeline);
@@ -143,7 +144,7 @@ final class ReportPage {
         .append(" the steps to the last, mean over seeds.</p>\n");
   }
 
-  private void time(TimeShares time) {
+  private void time(TimeShares time, String work) {
     html.append("<h2>Where the time went</h2>\n<p>All training steps together took ")
         .append(TimePrediction.shown(time.seconds()))
         .append(".</p>\n<div class=\"bars\">\n");
@@ -157,7 +158,11 @@ final class ReportPage {
                         escaped(phase),
                         60 * share,
                         100 * share)));
-    html.append("</div>\n");
+    html.append("</div>\n<p>").append(escaped(capitalised(work))).append(".</p>\n");
+  }
+
+  private static String capitalised(String text) {
+    return text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
   }
 
   private void next(List<String[]> next) {

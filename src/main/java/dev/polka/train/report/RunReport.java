@@ -11,6 +11,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.OptionalDouble;
 import java.util.function.Predicate;
 
 /**
@@ -30,14 +33,16 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
    * @param folder where it goes
    * @param pipeline the configuration
    * @param records the logs
+   * @param lossesBy what computed the losses, such as {@code Polka's kernels}
    * @return what was written
    * @throws IOException if it cannot be written
    */
-  public static RunReport write(Path folder, Pipeline pipeline, RunRecords records)
+  public static RunReport write(Path folder, Pipeline pipeline, RunRecords records, String lossesBy)
       throws IOException {
     ArmTable table = ArmTable.of(pipeline, records.evaluations());
     StageTable stages = StageTable.of(pipeline, records);
     TimeShares time = TimeShares.of(records.timings());
+    String work = work(records.steps(), lossesBy);
     List<String> warnings = new ArrayList<>();
     List<ReportPage.Picture> pictures = List.of();
     Path plots = folder.resolve("plots");
@@ -52,9 +57,34 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
               + "). On Debian: apt-get install fontconfig fonts-dejavu-core");
     }
     Path page = folder.resolve("report.html");
-    Files.writeString(page, ReportPage.of(pipeline, table, stages, time, pictures, warnings));
-    String text = table.text() + "\n" + time.text() + "\n\n" + Findings.nextText(pipeline, table);
+    Files.writeString(page, ReportPage.of(pipeline, table, stages, time, work, pictures, warnings));
+    String text =
+        table.text()
+            + "\n"
+            + time.text()
+            + "\n"
+            + work
+            + "\n\n"
+            + Findings.nextText(pipeline, table);
     return new RunReport(page, table, text, List.copyOf(warnings));
+  }
+
+  /** How the steps were computed. */
+  private static String work(List<StepMetrics> steps, String lossesBy) {
+    String losses = "losses by " + lossesBy;
+    OptionalDouble padded =
+        steps.stream()
+            .map(step -> step.values().get(Metric.PADDED_SHARE))
+            .filter(Objects::nonNull)
+            .mapToDouble(share -> share)
+            .average();
+    return padded.isEmpty()
+        ? losses
+        : String.format(
+            Locale.ROOT,
+            "%s; padding was %.0f%% of the tokens in the models' layers",
+            losses,
+            100 * padded.getAsDouble());
   }
 
   private static List<ReportPage.Picture> draw(

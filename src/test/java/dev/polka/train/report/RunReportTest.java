@@ -19,6 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class RunReportTest {
+  private static final String LOSSES = "a test";
   private static final Pipeline QUICK = PipelineFile.shipped("quick");
   private static final Pipeline DEFAULT = PipelineFile.shipped("default");
 
@@ -100,7 +101,7 @@ class RunReportTest {
   @ValueSource(strings = {"quick", "default"})
   void reportIsOneFileThatNeedsNothingElse(String name) throws IOException {
     Pipeline pipeline = PipelineFile.shipped(name);
-    RunReport report = RunReport.write(folder, pipeline, SyntheticRun.of(pipeline));
+    RunReport report = RunReport.write(folder, pipeline, SyntheticRun.of(pipeline), LOSSES);
     assertThat(report.warnings()).isEmpty();
     String html = Files.readString(report.page());
     for (Arm arm : pipeline.arms()) {
@@ -119,7 +120,7 @@ class RunReportTest {
   @Test
   void reportOfARunThatHasJustBegunSaysSo() throws IOException {
     RunReport report =
-        RunReport.write(folder, DEFAULT, new RunRecords(List.of(), List.of(), List.of()));
+        RunReport.write(folder, DEFAULT, new RunRecords(List.of(), List.of(), List.of()), LOSSES);
     assertThat(Files.readString(report.page())).contains("No seed has finished every arm yet");
     assertThat(report.warnings()).isEmpty();
   }
@@ -136,7 +137,7 @@ class RunReportTest {
             QUICK.evaluation(),
             QUICK.stages(),
             List.of(new Arm("x", "<script>alert(1)</script> & co", "bridge")));
-    RunReport report = RunReport.write(folder, odd, SyntheticRun.of(odd));
+    RunReport report = RunReport.write(folder, odd, SyntheticRun.of(odd), LOSSES);
     assertThat(Files.readString(report.page()))
         .contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; co", "a&lt;b")
         .doesNotContain("<script>");

@@ -1,0 +1,143 @@
+package dev.polka.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.polka.memory.DType;
+import dev.polka.train.checkpoint.CheckpointStore;
+import dev.polka.train.data.ArithmeticTask;
+import dev.polka.train.data.CharTokenizer;
+import dev.polka.train.model.LlamaModel;
+import dev.polka.train.model.ModelConfig;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The command with its training loop, on models of a few hundred weights. */
+class TrainedRunTest {
+  private static final String PIPELINE =
+      """
+      name: tiny
+      seeds: [7]
+      data: {arithmetic: {minDigits: 1, maxDigits: 2}}
+      models:
+        teacher: {width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 32}
+        student: {width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 32, precision: bf16}
+      evaluation: {problems: 20}
+      stages:
+        - {name: warm, kind: supervised-warm-start, from: teacher, steps: 3, batch: 8}
+        - {name: STAGE, steps: 2, rollouts: {prompts: 6, samples: 2}}
+      arms: [{name: x, title: the student, result: x}]
+      """;
+  private static final String BRIDGE =
+      "x, kind: on-policy-distillation, from: student, teachers: [warm]";
+
+  @TempDir Path folder;
+  private Path run;
+  private final StringWriter out = new StringWriter();
+  private final StringWriter err = new StringWriter();
+
+  @BeforeEach
+  void place() {
+    run = folder.resolve("run");
+  }
+
+  private int train(String stage, Object... more) throws IOException {
+    Path config = folder.resolve("tiny.yaml");
+    Files.writeString(config, PIPELINE.replace("STAGE", stage));
+    Stream<Object> always = Stream.of("train", "--config", config, "--out", run, "--threads", "1");
+    return Main.commandLine()
+        .setOut(new PrintWriter(out, true))
+        .setErr(new PrintWriter(err, true))
+        .execute(
+            Stream.concat(always, Stream.of(more)).map(String::valueOf).toArray(String[]::new));
+  }
+
+  @Test
+  void kernelsComputeTheLossesUnlessToldOtherwise() throws IOException {
+    assertThat(train(BRIDGE)).isZero();
+    assertThat(out.toString())
+        .contains(
+            "the student", "time in training steps", "losses by Polka's kernels; padding was ");
+    assertThat(run.resolve("report.html")).content().contains("Losses by Polka's kernels");
+    assertThat(run.resolve("exported")).doesNotExist();
+  }
+
+  @Test
+  void libtorchComputesTheLossesWhereAskedForAndTheReportSaysSo() throws IOException {
+    assertThat(train(BRIDGE, "--loss", "libtorch")).isZero();
+    assertThat(out.toString()).contains("losses by plain libtorch operations; padding was ");
+    assertThat(run.resolve("report.html"))
+        .content()
+        .contains("Losses by plain libtorch operations");
+  }
+
+  @Test
+  void finishedModelsAreExportedInBf16() throws IOException {
+    assertThat(train(BRIDGE, "--export-dtype", "bf16")).isZero();
+    Path exported = run.resolve("exported/seed-7/x");
+    Path kept = run.resolve("models/seed-7/x");
+    try (LlamaModel model = LlamaModel.load(exported)) {
+      assertThat(model.config().dtype()).isEqualTo(DType.BF16);
+    }
+    assertThat(Files.size(exported.resolve("model.safetensors")))
+        .isLessThan(Files.size(kept.resolve("model.safetensors")) * 2 / 3);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "x, kind: on-policy-distillation, from: student, teachers: [warm] | no token can be sampled",
+        "x, kind: grpo, from: student, objective: {klCoefficient: 1}, reference: warm | no token can be sampled",
+        "x, kind: forward-kl-warmup, from: student, teacher: warm         | the loss is NaN; 12 of 12",
+        "x, kind: on-policy-distillation, from: warm, teachers: [student] | the loss is NaN; every",
+      })
+  void aModelThatIsNotFiniteStopsTheRunAtItsLastCheckpoint(String stage, String message)
+      throws IOException {
+    assertThat(train(stage, "--model", modelWithNaN())).isOne();
+    assertThat(err.toString())
+        .startsWith("polka train: seed 7, stage 'x', step 1: " + message)
+        .hasLineCount(1);
+    var latest = CheckpointStore.open(run.resolve("checkpoints")).latest().orElseThrow().state();
+    assertThat(latest.stage()).isEqualTo("warm");
+    assertThat(latest.step()).isEqualTo(3);
+  }
+
+  private Path modelWithNaN() throws IOException {
+    Path directory = Files.createDirectory(folder.resolve("broken"));
+    CharTokenizer tokenizer = CharTokenizer.of(ArithmeticTask.symbols());
+    ModelConfig config =
+        new ModelConfig(
+            tokenizer.vocabSize(), 16, 32, 1, 2, 1, 16, 1e4, 1e-5, true, List.of(2), DType.F32);
+    try (LlamaModel model = LlamaModel.create(config, 1);
+        PointerScope scope = new PointerScope();
+        NoGradGuard guard = new NoGradGuard()) {
+      model.parameters().get("model.norm.weight").fill_(new Scalar(Double.NaN));
+      model.save(directory, DType.F32);
+    }
+    tokenizer.save(directory);
+    return directory;
+  }
+
+  @Test
+  void anInterruptedRunSaysHowToGoOn() {
+    assertThat(Interruption.resuming(List.of("train", "--quick"), Path.of("runs/quick")))
+        .isEqualTo("./polka train --quick --resume --out runs/quick");
+    assertThat(
+            Interruption.resuming(
+                List.of("train", "--out", "x", "--data", "a b.jsonl", "--resume"), Path.of("x")))
+        .isEqualTo("./polka train --data 'a b.jsonl' --resume --out x");
+  }
+}
