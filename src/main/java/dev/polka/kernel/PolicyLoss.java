@@ -1,101 +1,240 @@
 package dev.polka.kernel;
 
+import dev.polka.kernel.Surrogate.Basic;
+import dev.polka.kernel.Surrogate.Measure;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
-import java.util.Objects;
 
 /**
  * The loss of a policy-gradient step, its metrics and its gradient, in one call: from logits, or
  * from log-probs that the caller holds.
  *
- * <p>For each token that counts, with ratio r, advantage A, importance weight w, {@code r' = min(r,
- * twoSidedClip)} and entropy H:
+ * <p>For each token that counts, with log-prob x, entropy H, importance weight w and the loss l of
+ * its {@link Surrogate}:
  *
  * <pre>{@code
- * l    = max(-A r', -A clip(r, 1 - low, 1 + high));   where A < 0: l = min(l, -A dualClip)
- * loss = sum_t n_t (w_t l_t + klCoefficient kl_t) - sum_t e_t entropyBonus H_t
+ * loss = sum_t n_t (w_t m_t (l_t + anchor b_t anchor_t) + klCoefficient kl_t)
+ *      - sum_t e_t entropyBonus H_t - sum_t q_t likelihood c_t x_t
  * }</pre>
  *
- * <p>with n_t and e_t from the {@link Normalizer}s. Without old log-probs the ratio is 1 with the
- * gradient of {@code exp(log_prob - stopgrad(log_prob))}: plain REINFORCE, exactly on-policy.
- * Advantages and weights have no gradient. Log-ratios are clamped to 20 before they are
- * exponentiated, with gradient 0 beyond.
+ * <p>in this order: surrogate and anchor, masks m (by drift and by entropy), weights, then the KL
+ * term, which neither touches. n_t, e_t and q_t are by the {@link Normalizer}s. Without old
+ * log-probs the ratio is 1 with the gradient of {@code exp(x - stopgrad(x))}: plain REINFORCE,
+ * exactly on-policy. Advantages and weights have no gradient. Log-ratios are clamped to 20 before
+ * they are exponentiated.
  *
  * <p>The gradient is that of {@code gradientScale * loss}. A clipped or clamped value is a
  * constant, with gradient exactly 0. A token is skipped by its target or mask (see {@link
- * Targets}). A row is non-finite if its log-prob or advantage is, or if its old or reference
- * log-prob or its weight is NaN; it makes the loss NaN, unless {@link #withSkipNonFinite} masks it,
- * and the metrics count it either way. A micro-batch of whole sequences gives the same gradient
- * rows, bit for bit, as the batch does.
+ * Targets}). A row is non-finite if its log-prob or advantage is, or if another of its log-probs or
+ * weights is NaN; it makes the loss NaN, unless {@link #withSkipNonFinite} masks it, and the
+ * metrics count it either way. A micro-batch of whole sequences gives the same gradient rows, bit
+ * for bit, as the batch does.
  *
- * <p>Sources: PPO, Schulman et al. 2017; dual clip, Ye et al. 2020; GRPO, Shao et al. 2024; DAPO,
- * Yu et al. 2025; Dr. GRPO, Liu et al. 2025; GSPO, Zheng et al. 2025; two-sided clip, INTELLECT-2,
- * 2025.
+ * <p>The presets are as their papers have them, and say which peers differ; {@code
+ * dev.polka.policy.Presets} has what each peer does by default.
  *
  * <p>Immutable and thread-safe, apart from row temperatures and keep-mask, which are views.
  */
-public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
+public final class PolicyLoss extends ObjectiveOptions {
   /** Switches a bound off. */
   public static final float NONE = Float.POSITIVE_INFINITY;
 
   static final float DEFAULT_MAX_LOG_RATIO = 20;
 
-  final PolicyObjective objective;
-
   private PolicyLoss(CallOptions options, PolicyObjective objective) {
-    super(options);
-    this.objective = objective;
+    super(options, objective);
   }
 
-  private static PolicyLoss of(RatioLevel level, float clipLow, float clipHigh) {
+  private static PolicyLoss of(
+      Surrogate surrogate, RatioLevel level, float clipLow, float clipHigh) {
     var clip = new PolicyObjective.Clip(clipLow, clipHigh, 0, 0);
     var ratio =
         new PolicyObjective.Ratio(
             level, SequenceGradient.THROUGH_MEAN, DEFAULT_MAX_LOG_RATIO, DEFAULT_MAX_LOG_RATIO);
     var kl = new PolicyObjective.Kl(null, KlGradient.STRAIGHT_THROUGH_K2, 0, NONE);
-    var objective = new PolicyObjective(clip, ratio, kl, 0, false);
-    return new PolicyLoss(CallOptions.DEFAULT, objective);
+    var extras = PolicyObjective.Extras.NONE;
+    return new PolicyLoss(
+        CallOptions.DEFAULT, new PolicyObjective(surrogate, clip, ratio, kl, extras, 0, false));
+  }
+
+  private static PolicyLoss ofTokens(Surrogate surrogate, float clipLow, float clipHigh) {
+    return of(surrogate, RatioLevel.TOKEN, clipLow, clipHigh);
   }
 
   /**
-   * {@return the loss of PPO: token ratios clipped to [0.8, 1.2]} verl also clips dually: {@code
-   * withDualClip(3)}.
+   * {@return the loss of PPO: token ratios clipped to [0.8, 1.2]} Schulman et al. 2017. verl also
+   * clips dually: {@code withDualClip(3)}.
    */
   public static PolicyLoss ppo() {
-    return of(RatioLevel.TOKEN, 0.2f, 0.2f);
+    return ofTokens(Basic.CLIP, 0.2f, 0.2f);
   }
 
   /**
-   * {@return the loss of GRPO: token ratios clipped to [0.8, 1.2]} Takes advantages from {@link
-   * GroupAdvantage#grpo}, normally with {@link Normalizer#sequences}. The paper adds {@code
-   * withKl(KlEstimator.K3, 0.04)}.
+   * {@return the loss of GRPO: token ratios clipped to [0.8, 1.2]} Shao et al. 2024. Takes
+   * advantages from {@link GroupAdvantage#grpo}, normally with {@link Normalizer#sequences}. The
+   * paper adds {@code withKl(KlEstimator.K3, 0.04)}.
    */
   public static PolicyLoss grpo() {
-    return of(RatioLevel.TOKEN, 0.2f, 0.2f);
+    return ofTokens(Basic.CLIP, 0.2f, 0.2f);
   }
 
   /**
    * {@return the loss of DAPO: token ratios clipped to [0.8, 1.28], so that unlikely tokens can
-   * grow} Goes with {@link Normalizer#tokens}.
+   * grow} Yu et al. 2025. Goes with {@link Normalizer#tokens}.
    */
   public static PolicyLoss dapo() {
-    return of(RatioLevel.TOKEN, 0.2f, 0.28f);
+    return ofTokens(Basic.CLIP, 0.2f, 0.28f);
   }
 
   /**
-   * {@return the loss of Dr. GRPO: token ratios clipped to [0.8, 1.2]} Takes advantages from {@link
-   * GroupAdvantage#drGrpo}, with {@link Normalizer#constant}, so that length weighs nothing.
+   * {@return the loss of Dr. GRPO: token ratios clipped to [0.8, 1.2]} Liu et al. 2025. Takes
+   * advantages from {@link GroupAdvantage#drGrpo}, with {@link Normalizer#constant}, so that length
+   * weighs nothing.
    */
   public static PolicyLoss drGrpo() {
-    return of(RatioLevel.TOKEN, 0.2f, 0.2f);
+    return ofTokens(Basic.CLIP, 0.2f, 0.2f);
   }
 
   /**
-   * {@return the loss of GSPO: sequence ratios clipped to [1 - 3e-4, 1 + 4e-4]} Goes with {@link
-   * Normalizer#sequences}.
+   * {@return the loss of GSPO: sequence ratios clipped to [1 - 3e-4, 1 + 4e-4]} Zheng et al. 2025.
+   * Goes with {@link Normalizer#sequences}. verl and SkyRL take {@link
+   * SequenceGradient#TOKEN_DETACHED}, which is GSPO-token.
    */
   public static PolicyLoss gspo() {
-    return of(RatioLevel.SEQUENCE, 3e-4f, 4e-4f);
+    return of(Basic.CLIP, RatioLevel.SEQUENCE, 3e-4f, 4e-4f);
+  }
+
+  /**
+   * {@return the loss of LUSPO: sequence ratios clipped as in GSPO} Goes with {@link
+   * Normalizer#sequenceSums}, by which a sequence weighs as much as it is long. TRL {@code luspo}
+   * clips to its usual [0.8, 1.2].
+   */
+  public static PolicyLoss luspo() {
+    return of(Basic.CLIP, RatioLevel.SEQUENCE, 3e-4f, 4e-4f);
+  }
+
+  /**
+   * {@return the loss of GMPO: the geometric mean of token ratios, log-ratios held in [-0.4, 0.4]}
+   * Zhao et al. 2025; see {@link Basic#GEOMETRIC_MEAN}. Goes with {@link Normalizer#sequences}.
+   */
+  public static PolicyLoss gmpo() {
+    return of(Basic.GEOMETRIC_MEAN, RatioLevel.SEQUENCE, 0.4f, 0.4f);
+  }
+
+  /**
+   * {@return the loss of CISPO: importance weights up to 1.2, without a lower bound} MiniMax 2025;
+   * see {@link Basic#CISPO} for the bounds of the peers. TRL's {@code epsilon_high} e is {@code
+   * withClip(NONE, e - 1)}.
+   */
+  public static PolicyLoss cispo() {
+    return ofTokens(Basic.CISPO, NONE, 0.2f);
+  }
+
+  /**
+   * {@return the loss of SAPO: gates of temperature 1 where {@code A > 0} and 1.05 elsewhere} Gao
+   * et al. 2025; see {@link Surrogate.SoftGate}. Goes with {@link Normalizer#sequences}; AReaL
+   * averages over tokens.
+   */
+  public static PolicyLoss sapo() {
+    return ofTokens(new Surrogate.SoftGate(1, 1.05f), NONE, NONE);
+  }
+
+  /**
+   * {@return the loss of VESPO: one gamma weight per sequence} TRL {@code vespo}; see {@link
+   * Surrogate.GammaWeight}. Goes with {@link Normalizer#tokens}.
+   */
+  public static PolicyLoss vespo() {
+    return of(new Surrogate.GammaWeight(2, 3, 3, 2), RatioLevel.SEQUENCE, NONE, NONE);
+  }
+
+  /**
+   * {@return the loss of DPPO by binary total variation, within 0.2} See {@link
+   * Surrogate.TrustRegion}, also for what verl does instead.
+   */
+  public static PolicyLoss dppoTv() {
+    return ofTokens(trust(Measure.TOTAL_VARIATION, 0.2f), NONE, NONE);
+  }
+
+  /** {@return the loss of DPPO by binary KL, within 0.05} See {@link Surrogate.TrustRegion}. */
+  public static PolicyLoss dppoKl() {
+    return ofTokens(trust(Measure.KL, 0.05f), NONE, NONE);
+  }
+
+  /**
+   * {@return the loss of prime-rl's IPO: tokens whose probability moved by more than 0.1 either way
+   * are dropped} The old log-probs are those of the sampler. See {@link Surrogate.TrustRegion}.
+   */
+  public static PolicyLoss ipo() {
+    return ofTokens(trust(Measure.PROBABILITY, 0.1f), NONE, NONE);
+  }
+
+  private static Surrogate trust(Measure measure, float bound) {
+    return new Surrogate.TrustRegion(measure, bound, bound, 0);
+  }
+
+  /**
+   * {@return the loss that weighs tokens by their ratio within [0.8, 1.2] and drops the others} See
+   * {@link Basic#MASKED_IMPORTANCE}.
+   */
+  public static PolicyLoss maskedImportance() {
+    return ofTokens(Basic.MASKED_IMPORTANCE, 0.2f, 0.2f);
+  }
+
+  /** {@return the loss of REINFORCE, {@code -A log_prob}} Williams 1992; GPG's too. */
+  public static PolicyLoss reinforce() {
+    return ofTokens(Basic.REINFORCE, NONE, NONE);
+  }
+
+  /**
+   * {@return the loss of importance sampling, {@code -A r}} tinker {@code importance_sampling},
+   * with {@link Normalizer#none}.
+   */
+  public static PolicyLoss importanceSampling() {
+    return ofTokens(Basic.CLIP, NONE, NONE);
+  }
+
+  /** {@return the loss of truncated importance sampling: weights up to 1} ROLL {@code tis}. */
+  public static PolicyLoss tis() {
+    return ofTokens(Basic.CISPO, NONE, 0);
+  }
+
+  /**
+   * {@return the loss of tapered off-policy REINFORCE: weights up to 1 where {@code A < 0}} Le Roux
+   * et al. 2025; see {@link Basic#TOPR}.
+   */
+  public static PolicyLoss topr() {
+    return ofTokens(Basic.TOPR, NONE, 0);
+  }
+
+  /**
+   * {@return the loss of DRO: REINFORCE and {@code beta / 2 (log_prob - old)^2}} Richemond et al.
+   * 2024; verl {@code dro}. Kimi k1.5 is the same with tau for beta, 0.1 in ROLL {@code kimi15}.
+   *
+   * @param beta the pull towards the old policy; 0.05 in tinker's example
+   * @throws IllegalArgumentException if {@code beta} is not finite
+   */
+  public static PolicyLoss dro(double beta) {
+    return reinforce().withAnchor(KlEstimator.K2, beta);
+  }
+
+  /**
+   * {@return the loss of Clip-Cov: PPO's} The tokens whose covariance is too high are dropped by
+   * weights, which {@code dev.polka.policy.CovarianceSelection} makes. Cui et al. 2025.
+   */
+  public static PolicyLoss clipCov() {
+    return ppo();
+  }
+
+  /**
+   * {@return the loss of KL-Cov: {@code -A r}, and {@code coefficient |log_prob - old|} where
+   * anchor weights say so} Those tokens are chosen by {@code dev.polka.policy.CovarianceSelection}.
+   * Cui et al. 2025.
+   *
+   * @param coefficient the pull of chosen tokens; 1 in the paper and SkyRL, 0.1 in verl
+   * @throws IllegalArgumentException if {@code coefficient} is not finite
+   */
+  public static PolicyLoss klCov(double coefficient) {
+    return importanceSampling().withAnchor(KlEstimator.ABS, coefficient);
   }
 
   @Override
@@ -103,152 +242,9 @@ public final class PolicyLoss extends LogitsOperation<PolicyLoss> {
     return new PolicyLoss(other, objective);
   }
 
-  private PolicyLoss with(PolicyObjective other) {
+  @Override
+  PolicyLoss with(PolicyObjective other) {
     return new PolicyLoss(options, other);
-  }
-
-  /**
-   * Clips the ratio to {@code [1 - low, 1 + high]}.
-   *
-   * @param low how far below 1, or {@link #NONE}
-   * @param high how far above 1, or {@link #NONE}
-   * @return the operation with it
-   * @throws IllegalArgumentException if one is negative or NaN, or a two-sided clip is not above
-   *     {@code 1 + high}
-   */
-  public PolicyLoss withClip(float low, float high) {
-    PolicyObjective.Clip clip = objective.clip();
-    return with(objective.withClip(low, high, clip.dual(), clip.ratioMax()));
-  }
-
-  /** {@return the operation without any clip, dual and two-sided included} */
-  public PolicyLoss withoutClip() {
-    return with(objective.withClip(NONE, NONE, 0, 0));
-  }
-
-  /**
-   * Bounds the loss of tokens with negative advantage: {@code l = min(l, -A c)} (verl {@code
-   * clip_ratio_c}, there 3 and always on).
-   *
-   * @param c the bound of the ratio
-   * @return the operation with it
-   * @throws IllegalArgumentException if {@code c} is not finite and > 1
-   */
-  public PolicyLoss withDualClip(float c) {
-    PolicyObjective.Clip clip = objective.clip();
-    Require.positive("dualClip", c);
-    return with(objective.withClip(clip.low(), clip.high(), c, clip.ratioMax()));
-  }
-
-  /**
-   * Bounds the ratio of the unclipped branch too (INTELLECT-2; TRL {@code delta}).
-   *
-   * @param delta the bound of the ratio
-   * @return the operation with it
-   * @throws IllegalArgumentException if {@code delta} is not finite and above {@code 1 + high}
-   */
-  public PolicyLoss withTwoSidedClip(float delta) {
-    PolicyObjective.Clip clip = objective.clip();
-    Require.positive("twoSidedClip", delta);
-    return with(objective.withClip(clip.low(), clip.high(), clip.dual(), delta));
-  }
-
-  /**
-   * {@return the operation with other ratios}
-   *
-   * @param level whether ratios are taken over tokens or sequences
-   */
-  public PolicyLoss withRatio(RatioLevel level) {
-    PolicyObjective.Ratio r = objective.ratio();
-    return with(objective.withRatio(level, r.gradient(), r.maxLog(), r.sequenceMaxLog()));
-  }
-
-  /**
-   * {@return the operation with another gradient of sequence ratios}
-   *
-   * @param gradient how they are differentiated
-   */
-  public PolicyLoss withSequenceGradient(SequenceGradient gradient) {
-    PolicyObjective.Ratio r = objective.ratio();
-    return with(objective.withRatio(r.level(), gradient, r.maxLog(), r.sequenceMaxLog()));
-  }
-
-  /**
-   * Clamps the log-ratios of tokens, to old and reference log-probs, before they are exponentiated.
-   *
-   * @param maxLogRatio the bound, > 0, 20 unless set (verl); {@link #NONE} for none (TRL)
-   * @return the operation with it
-   * @throws IllegalArgumentException if the bound is not > 0
-   */
-  public PolicyLoss withMaxLogRatio(float maxLogRatio) {
-    PolicyObjective.Ratio r = objective.ratio();
-    return with(objective.withRatio(r.level(), r.gradient(), maxLogRatio, r.sequenceMaxLog()));
-  }
-
-  /**
-   * Bounds the mean log-ratio of a sequence from above.
-   *
-   * @param maxLogRatio the bound, > 0, 20 unless set (verl: 10); {@link #NONE} for none (TRL)
-   * @return the operation with it
-   * @throws IllegalArgumentException if the bound is not > 0
-   */
-  public PolicyLoss withSequenceMaxLogRatio(float maxLogRatio) {
-    PolicyObjective.Ratio r = objective.ratio();
-    return with(objective.withRatio(r.level(), r.gradient(), r.maxLog(), maxLogRatio));
-  }
-
-  /**
-   * Adds a KL term to the reference, with the unbiased gradient {@link
-   * KlGradient#STRAIGHT_THROUGH_K2} unless another is chosen. verl and TRL take {@link
-   * KlGradient#PATHWISE}.
-   *
-   * @param estimator the estimator
-   * @param coefficient what it is multiplied by
-   * @return the operation with it
-   * @throws IllegalArgumentException if {@code coefficient} is not finite
-   */
-  public PolicyLoss withKl(KlEstimator estimator, double coefficient) {
-    PolicyObjective.Kl kl = objective.kl();
-    Objects.requireNonNull(estimator, "estimator");
-    return with(objective.withKl(estimator, kl.gradient(), coefficient, kl.k3Max()));
-  }
-
-  /**
-   * {@return the operation with another gradient of the KL term}
-   *
-   * @param gradient what the gradient is
-   */
-  public PolicyLoss withKlGradient(KlGradient gradient) {
-    PolicyObjective.Kl kl = objective.kl();
-    return with(objective.withKl(kl.estimator(), gradient, kl.coefficient(), kl.k3Max()));
-  }
-
-  /**
-   * Bounds the value of k3, with gradient 0 where bounded.
-   *
-   * @param k3Max the bound, > 0 (verl: 10); {@link #NONE}, the default, for none
-   * @return the operation with it
-   * @throws IllegalArgumentException if the bound is not > 0
-   */
-  public PolicyLoss withK3Max(float k3Max) {
-    PolicyObjective.Kl kl = objective.kl();
-    return with(objective.withKl(kl.estimator(), kl.gradient(), kl.coefficient(), k3Max));
-  }
-
-  /**
-   * Rewards entropy.
-   *
-   * @param coefficient what the entropy is multiplied by
-   * @return the operation with it
-   * @throws IllegalArgumentException if {@code coefficient} is not finite
-   */
-  public PolicyLoss withEntropyBonus(double coefficient) {
-    return with(objective.withEntropyBonus(coefficient));
-  }
-
-  /** {@return the operation that masks non-finite rows, instead of making the loss NaN} */
-  public PolicyLoss withSkipNonFinite() {
-    return with(objective.withSkipNonFinite());
   }
 
   /**

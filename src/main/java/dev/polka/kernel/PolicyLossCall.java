@@ -86,8 +86,9 @@ final class PolicyLossCall {
       Floats logProb,
       Floats entropy,
       LossResult out) {
-    if (entropy == null && loss.objective.entropyBonus() != 0) {
-      throw new IllegalArgumentException("entropy: is missing, but there is an entropy bonus");
+    if (entropy == null && loss.objective.needsEntropy()) {
+      throw new IllegalArgumentException(
+          "entropy: is missing, but there is an entropy bonus or an entropy threshold");
     }
     long rows = logProb.size();
     NativeCall call = NativeCall.enter();
@@ -129,6 +130,9 @@ final class PolicyLossCall {
     batch
         .entropyNormalizer(normalizer)
         .write(call, "entropyNormalizer", struct, PolicyLossStruct.ENTROPY_NORMALIZER, sequences);
+    batch
+        .likelihoodNormalizer(normalizer)
+        .write(call, "likelihoodNormalizer", struct, PolicyLossStruct.NLL_NORMALIZER, sequences);
     struct.putFloat(PolicyLossStruct.GRADIENT_SCALE, loss.options.gradientScale());
   }
 }

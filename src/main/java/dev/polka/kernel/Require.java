@@ -35,6 +35,23 @@ final class Require {
     return value;
   }
 
+  /** How far a ratio or probability may move; infinity for as far as it likes. */
+  static float margin(String name, float value) {
+    if (!(value >= 0)) {
+      throw new IllegalArgumentException(name + ": " + value + " is not >= 0");
+    }
+    return value;
+  }
+
+  /** A bound that 0 switches off. */
+  static float offOrPositive(String name, float value) {
+    if (!(value >= 0) || value == Float.POSITIVE_INFINITY) {
+      throw new IllegalArgumentException(
+          name + ": " + value + " is neither 0 (off) nor finite and > 0");
+    }
+    return value;
+  }
+
   static double notNegative(String name, double value) {
     if (!(value >= 0) || value == Double.POSITIVE_INFINITY) {
       throw new IllegalArgumentException(name + ": " + value + " is not finite and >= 0");

@@ -9,6 +9,7 @@ import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
 import java.nio.ByteBuffer;
 import java.util.Objects;
+import java.util.function.Consumer;
 
 /**
  * The tokens of a policy-gradient step: which they are, how they form sequences, and what is known
@@ -20,15 +21,7 @@ import java.util.Objects;
  * <p>Immutable, apart from the memory that it views.
  */
 public final class TokenBatch {
-  private final Targets targets; // null: log-probs come from the caller
-  private final Bytes mask; // where there are no targets
-  private final Longs offsets;
-  private final Floats old;
-  private final Floats reference;
-  private final Floats advantages;
-  private final AdvantageLevel advantageLevel;
-  private final Floats weights;
-  private final Normalizer entropyNormalizer;
+  private final Parts parts; // never changed again
 
   private enum AdvantageLevel {
     BY_SIZE,
@@ -36,43 +29,40 @@ public final class TokenBatch {
     SEQUENCE
   }
 
-  /** The parts that a with-method replaces one of. */
-  private static final class Parts {
-    Targets targets;
-    Bytes mask;
+  /** Everything there is about a batch; null where absent. */
+  private static final class Parts implements Cloneable {
+    Targets targets; // null: log-probs come from the caller
+    Bytes mask; // where there are no targets
     Longs offsets;
     Floats old;
     Floats reference;
+    Floats behaviour;
     Floats advantages;
     AdvantageLevel advantageLevel = AdvantageLevel.BY_SIZE;
     Floats weights;
+    Floats anchorWeights;
+    Floats likelihoodWeights;
     Normalizer entropyNormalizer;
+    Normalizer likelihoodNormalizer;
+
+    @Override
+    public Parts clone() {
+      try {
+        return (Parts) super.clone();
+      } catch (CloneNotSupportedException impossible) {
+        throw new AssertionError(impossible);
+      }
+    }
   }
 
   private TokenBatch(Parts parts) {
-    targets = parts.targets;
-    mask = parts.mask;
-    offsets = parts.offsets;
-    old = parts.old;
-    reference = parts.reference;
-    advantages = parts.advantages;
-    advantageLevel = parts.advantageLevel;
-    weights = parts.weights;
-    entropyNormalizer = parts.entropyNormalizer;
+    this.parts = parts;
   }
 
-  private Parts parts() {
-    var parts = new Parts();
-    parts.targets = targets;
-    parts.mask = mask;
-    parts.offsets = offsets;
-    parts.old = old;
-    parts.reference = reference;
-    parts.advantages = advantages;
-    parts.advantageLevel = advantageLevel;
-    parts.weights = weights;
-    parts.entropyNormalizer = entropyNormalizer;
-    return parts;
+  private TokenBatch with(Consumer<Parts> change) {
+    Parts changed = parts.clone();
+    change.accept(changed);
+    return new TokenBatch(changed);
   }
 
   /**
@@ -85,10 +75,8 @@ public final class TokenBatch {
    * @throws IllegalArgumentException if there is not even one offset
    */
   public static TokenBatch of(Targets targets, Longs offsets) {
-    TokenBatch bare = ofOffsets(offsets);
-    Parts parts = bare.parts();
-    parts.targets = Objects.requireNonNull(targets, "targets");
-    return new TokenBatch(parts);
+    Objects.requireNonNull(targets, "targets");
+    return ofOffsets(offsets).with(p -> p.targets = targets);
   }
 
   /**
@@ -130,13 +118,9 @@ public final class TokenBatch {
    */
   public TokenBatch withMask(Bytes mask) {
     Objects.requireNonNull(mask, "mask");
-    Parts parts = parts();
-    if (targets == null) {
-      parts.mask = mask;
-    } else {
-      parts.targets = targets.withMask(mask);
-    }
-    return new TokenBatch(parts);
+    return parts.targets == null
+        ? with(p -> p.mask = mask)
+        : with(p -> p.targets = p.targets.withMask(mask));
   }
 
   /**
@@ -146,9 +130,8 @@ public final class TokenBatch {
    * @return the batch with them
    */
   public TokenBatch withOld(Floats old) {
-    Parts parts = parts();
-    parts.old = Objects.requireNonNull(old, "old");
-    return new TokenBatch(parts);
+    Objects.requireNonNull(old, "old");
+    return with(p -> p.old = old);
   }
 
   /**
@@ -158,9 +141,8 @@ public final class TokenBatch {
    * @return the batch with them
    */
   public TokenBatch withReference(Floats reference) {
-    Parts parts = parts();
-    parts.reference = Objects.requireNonNull(reference, "reference");
-    return new TokenBatch(parts);
+    Objects.requireNonNull(reference, "reference");
+    return with(p -> p.reference = reference);
   }
 
   /**
@@ -196,10 +178,12 @@ public final class TokenBatch {
   }
 
   private TokenBatch with(Floats advantages, AdvantageLevel level) {
-    Parts parts = parts();
-    parts.advantages = Objects.requireNonNull(advantages, "advantages");
-    parts.advantageLevel = level;
-    return new TokenBatch(parts);
+    Objects.requireNonNull(advantages, "advantages");
+    return with(
+        p -> {
+          p.advantages = advantages;
+          p.advantageLevel = level;
+        });
   }
 
   /**
@@ -210,9 +194,56 @@ public final class TokenBatch {
    * @return the batch with them
    */
   public TokenBatch withWeights(Floats weights) {
-    Parts parts = parts();
-    parts.weights = Objects.requireNonNull(weights, "weights");
-    return new TokenBatch(parts);
+    Objects.requireNonNull(weights, "weights");
+    return with(p -> p.weights = weights);
+  }
+
+  /**
+   * Adds log-probs under the sampler, for {@link ObjectiveOptions#withOffPolicyMask}. Without them
+   * the old ones count.
+   *
+   * @param behaviour one per row
+   * @return the batch with them
+   */
+  public TokenBatch withBehaviour(Floats behaviour) {
+    Objects.requireNonNull(behaviour, "behaviour");
+    return with(p -> p.behaviour = behaviour);
+  }
+
+  /**
+   * Says how much each token is pulled by {@link ObjectiveOptions#withAnchor}. Without them all by
+   * 1.
+   *
+   * @param weights one per row
+   * @return the batch with them
+   */
+  public TokenBatch withAnchorWeights(Floats weights) {
+    Objects.requireNonNull(weights, "weights");
+    return with(p -> p.anchorWeights = weights);
+  }
+
+  /**
+   * Says how much each token counts in {@link ObjectiveOptions#withLikelihood}. Without them,
+   * tokens with positive advantage do.
+   *
+   * @param weights one per row
+   * @return the batch with them
+   */
+  public TokenBatch withLikelihoodWeights(Floats weights) {
+    Objects.requireNonNull(weights, "weights");
+    return with(p -> p.likelihoodWeights = weights);
+  }
+
+  /**
+   * Divides the likelihood term by something else than the rest of the loss: by the number of
+   * tokens with positive advantage, say.
+   *
+   * @param normalizer what the sum of log-probs is divided by
+   * @return the batch with it
+   */
+  public TokenBatch withLikelihoodNormalizer(Normalizer normalizer) {
+    Objects.requireNonNull(normalizer, "normalizer");
+    return with(p -> p.likelihoodNormalizer = normalizer);
   }
 
   /**
@@ -222,9 +253,8 @@ public final class TokenBatch {
    * @return the batch with it
    */
   public TokenBatch withEntropyNormalizer(Normalizer normalizer) {
-    Parts parts = parts();
-    parts.entropyNormalizer = Objects.requireNonNull(normalizer, "normalizer");
-    return new TokenBatch(parts);
+    Objects.requireNonNull(normalizer, "normalizer");
+    return with(p -> p.entropyNormalizer = normalizer);
   }
 
   /**
@@ -233,7 +263,7 @@ public final class TokenBatch {
    * @return sequences, empty ones included
    */
   public long sequences() {
-    return offsets.size() - 1;
+    return parts.offsets.size() - 1;
   }
 
   /**
@@ -244,12 +274,14 @@ public final class TokenBatch {
    * @throws IndexOutOfBoundsException if an offset is beyond the rows
    */
   public Longs countTokens() {
-    long[] starts = offsets.toArray();
+    long[] starts = parts.offsets.toArray();
     long[] counts = new long[starts.length - 1];
     for (int b = 0; b < counts.length; b++) {
       for (long row = starts[b]; row < starts[b + 1]; row++) {
         boolean counted =
-            targets == null ? mask == null || mask.get(row) != 0 : targets.counts(row);
+            parts.targets == null
+                ? parts.mask == null || parts.mask.get(row) != 0
+                : parts.targets.counts(row);
         counts[b] += counted ? 1 : 0;
       }
     }
@@ -257,47 +289,54 @@ public final class TokenBatch {
   }
 
   Normalizer entropyNormalizer(Normalizer otherwise) {
-    return entropyNormalizer == null ? otherwise : entropyNormalizer;
+    return parts.entropyNormalizer == null ? otherwise : parts.entropyNormalizer;
+  }
+
+  Normalizer likelihoodNormalizer(Normalizer otherwise) {
+    return parts.likelihoodNormalizer == null ? otherwise : parts.likelihoodNormalizer;
   }
 
   Targets requireTargets() {
-    if (targets == null) {
+    if (parts.targets == null) {
       throw new IllegalArgumentException(
           "targets: are missing; a batch of offsets alone is for callers who hold log-probs");
     }
-    return targets;
+    return parts.targets;
   }
 
   void requireReference() {
-    if (reference == null) {
+    if (parts.reference == null) {
       throw new IllegalArgumentException(
           "reference: log-probs are missing, which the KL term needs; add them by withReference");
     }
   }
 
   void write(NativeCall call, ByteBuffer struct, int at, long rows) {
-    if (advantages == null) {
+    if (parts.advantages == null) {
       throw new IllegalArgumentException("advantages: are missing; add them by withAdvantages");
     }
     boolean perSequence = advantagesArePerSequence(rows);
     struct.putLong(at + TokenBatchStruct.SEQUENCES, sequences());
     struct.putInt(at + TokenBatchStruct.ADVANTAGE_PER_SEQUENCE, perSequence ? 1 : 0);
-    call.in("offsets", offsets, offsets.size(), at + TokenBatchStruct.OFFSETS);
-    call.in("old", old, rows, at + TokenBatchStruct.OLD_LOG_PROB);
-    call.in("reference", reference, rows, at + TokenBatchStruct.REF_LOG_PROB);
+    call.in("offsets", parts.offsets, parts.offsets.size(), at + TokenBatchStruct.OFFSETS);
+    call.in("old", parts.old, rows, at + TokenBatchStruct.OLD_LOG_PROB);
+    call.in("reference", parts.reference, rows, at + TokenBatchStruct.REF_LOG_PROB);
     call.in(
         "advantages",
-        advantages,
+        parts.advantages,
         perSequence ? sequences() : rows,
         at + TokenBatchStruct.ADVANTAGES);
-    call.in("weights", weights, rows, at + TokenBatchStruct.WEIGHTS);
+    call.in("weights", parts.weights, rows, at + TokenBatchStruct.WEIGHTS);
+    call.in("behaviour", parts.behaviour, rows, at + TokenBatchStruct.BEHAVIOUR_LOG_PROB);
+    call.in("anchorWeights", parts.anchorWeights, rows, at + TokenBatchStruct.ANCHOR_WEIGHTS);
+    call.in("likelihoodWeights", parts.likelihoodWeights, rows, at + TokenBatchStruct.NLL_WEIGHTS);
   }
 
   private boolean advantagesArePerSequence(long rows) {
-    if (advantageLevel != AdvantageLevel.BY_SIZE) {
-      return advantageLevel == AdvantageLevel.SEQUENCE;
+    if (parts.advantageLevel != AdvantageLevel.BY_SIZE) {
+      return parts.advantageLevel == AdvantageLevel.SEQUENCE;
     }
-    long size = advantages.size();
+    long size = parts.advantages.size();
     if (size != rows && size != sequences()) {
       throw new IllegalArgumentException(
           "advantages: has "
@@ -319,7 +358,7 @@ public final class TokenBatch {
 
   private boolean isOneToOne(long rows) {
     for (long b = 0; b < rows; b++) {
-      if (offsets.get(b) != b) {
+      if (parts.offsets.get(b) != b) {
         return false;
       }
     }
@@ -328,10 +367,10 @@ public final class TokenBatch {
 
   /** For log-probs that the caller holds, only the mask of the targets is of use. */
   void writeMask(NativeCall call, ByteBuffer struct, int at, long rows) {
-    if (targets != null) {
-      targets.write(call, struct, at, rows);
+    if (parts.targets != null) {
+      parts.targets.write(call, struct, at, rows);
     } else {
-      call.in("mask", mask, rows, at + TargetsStruct.MASK);
+      call.in("mask", parts.mask, rows, at + TargetsStruct.MASK);
       struct.putInt(at + TargetsStruct.DTYPE, DType.I64.code());
     }
   }

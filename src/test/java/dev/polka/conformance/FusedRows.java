@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
  * Logits with wanted log-probs and entropies, for vectors that hold log-probs alone. A vector's
  * log-prob need not be one that a distribution can have (some are positive), so a row's log-probs,
  * old, current and reference, may be moved by a common shift: objectives see their differences
- * only.
+ * only, or the log-prob itself times a constant.
  *
  * <p>A row has the target at column 0 and spreads the rest of the mass over 63 columns with logits
  * that fall linearly; the fall is chosen by bisection so that the entropy is the wanted one.

@@ -89,10 +89,19 @@ final class PolicyLossCheck {
   }
 
   private double metric(String name, Result all, Result[] perSequence) {
+    String operation = vector.golden().operation();
+    if (operation.endsWith("_geo_mean")) {
+      return geometricMeanMetric(name, all);
+    }
+    if (operation.endsWith("_kl_cov") && name.equals("actor/ppo_kl")) {
+      return perToken(all, all.absLogRatio);
+    }
     if (METRICS.containsKey(name)) {
       return METRICS.get(name).applyAsDouble(all);
     }
     return switch (name) {
+      case "cispo_clip_ratio" -> perToken(all, all.clipHigh);
+      case "vespo/phi_seq_mean" -> perSequence(all, all.sequenceWeight);
       case "entropy_coef" -> vector.objective().entropyCoefficient();
       case "clip_ratio/low_mean" -> lowFraction(all);
       case "clip_ratio/high_mean" -> highFraction(all);
@@ -102,6 +111,15 @@ final class PolicyLossCheck {
       case "clip_ratio/high_max" ->
           java.util.Arrays.stream(perSequence).mapToDouble(this::highFraction).max().orElse(0);
       default -> throw new AssertionError("metric " + name + " is not known");
+    };
+  }
+
+  /** verl's fractions for GMPO count tokens out of range by the sign of A, whichever side. */
+  private static double geometricMeanMetric(String name, Result r) {
+    return switch (name) {
+      case "actor/pg_clipfrac" -> perToken(r, r.clipHigh + r.below - r.clipLow);
+      case "actor/pg_clipfrac_lower" -> perToken(r, r.clipLow + r.above - r.clipHigh);
+      default -> METRICS.get(name).applyAsDouble(r);
     };
   }
 

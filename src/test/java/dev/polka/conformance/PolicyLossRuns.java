@@ -3,6 +3,7 @@ package dev.polka.conformance;
 import dev.polka.kernel.PolicyLossCase;
 import dev.polka.reference.ReferenceBatch;
 import dev.polka.reference.ReferenceDistribution;
+import dev.polka.reference.ReferencePolicyLoss;
 import dev.polka.reference.ReferencePolicyLoss.Result;
 import dev.polka.reference.ReferenceSoftmax;
 import java.util.stream.IntStream;
@@ -53,27 +54,37 @@ final class PolicyLossRuns {
                         fused.slice(s * vector.width(), vector.width())))
             .map(PolicyLossCase.Fused::result)
             .toArray(Result[]::new);
+    actual.result().loss -= shiftInLoss(b, fused);
     check.checkLoss(actual.result());
     check.checkMetrics(actual.result(), perSequence);
     checkGradient(fused, actual.gradient());
   }
 
+  /** What the common shifts add to a loss that sees more of a log-prob than differences. */
+  private double shiftInLoss(ReferenceBatch batch, FusedRows fused) {
+    return ReferencePolicyLoss.of(vector.objective(), shifted(batch, fused)).loss
+        - ReferencePolicyLoss.of(vector.objective(), batch).loss;
+  }
+
   private PolicyLossCase.Fused run(ReferenceBatch batch, FusedRows fused) {
-    ReferenceBatch shifted =
-        new ReferenceBatch(
-            batch.offsets(),
-            fused.logProb(),
-            batch.entropy(),
-            less(batch.old(), fused.shift()),
-            less(batch.ref(), fused.shift()),
-            batch.advantages(),
-            batch.weights(),
-            batch.mask(),
-            batch.divisor(),
-            batch.sequenceTokens(),
-            batch.entropyDivisor(),
-            batch.entropySequenceTokens());
-    return on(shifted).fromLogits(fused.logits(), new long[fused.logits().rows()], 1);
+    return on(shifted(batch, fused)).fromLogits(fused.logits(), new long[fused.logits().rows()], 1);
+  }
+
+  private static ReferenceBatch shifted(ReferenceBatch batch, FusedRows fused) {
+    return new ReferenceBatch(
+        batch.offsets(),
+        fused.logProb(),
+        batch.entropy(),
+        less(batch.old(), fused.shift()),
+        less(batch.ref(), fused.shift()),
+        batch.advantages(),
+        batch.weights(),
+        batch.mask(),
+        batch.divisor(),
+        batch.sequenceTokens(),
+        batch.entropyDivisor(),
+        batch.entropySequenceTokens(),
+        batch.extras());
   }
 
   private static double[] less(double[] values, double[] shift) {

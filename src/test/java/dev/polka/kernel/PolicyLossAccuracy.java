@@ -79,7 +79,11 @@ final class PolicyLossAccuracy {
       inputs = Math.max(inputs, Math.max(d, logProb) * Math.exp(Math.min(d, 20)));
     }
     double weight = batch.weights() == null ? 1 : batch.weights()[t];
-    return share(t) * inputs * (Math.abs(weight * batch.advantages()[t]) + kl)
+    double[] anchors = batch.extras().anchorWeights();
+    double anchor =
+        policy.objective().anchorCoefficient() * (anchors == null ? 1 : Math.abs(anchors[t]));
+    return share(t) * inputs * (Math.abs(weight) * (Math.abs(batch.advantages()[t]) + anchor) + kl)
+        + Math.abs(policy.objective().likelihood())
         + Math.abs(expected.dEntropy[t]) * Math.max(1, Math.abs(batch.entropy()[t]));
   }
 
@@ -107,6 +111,16 @@ final class PolicyLossAccuracy {
     Accuracy.assertLoss(
         "policy_loss", actual.policyLoss, expected.policyLoss, logProb * expected.policyMagnitude);
     double rows = logProb * batch.logProb().length;
+    if (policy.objective().likelihood() != 0) {
+      Accuracy.assertTerm(
+          "likelihood_loss", actual.likelihoodLoss, expected.likelihoodLoss, 4 * rows);
+    }
+    Accuracy.assertTerm(
+        "sequence_weight_sum", actual.sequenceWeight, expected.sequenceWeight, rows);
+    Accuracy.assertTerm("anchor_loss", actual.anchorLoss, expected.anchorLoss, rows);
+    Accuracy.assertTerm("abs_log_ratio_sum", actual.absLogRatio, expected.absLogRatio, rows);
+    Accuracy.assertTerm(
+        "squared_log_ratio_sum", actual.squaredLogRatio, expected.squaredLogRatio, 4 * rows);
     Accuracy.assertTerm("kl_loss", actual.klLoss, expected.klLoss, rows);
     Accuracy.assertTerm("entropy_loss", actual.entropyLoss, expected.entropyLoss, rows);
     Accuracy.assertTerm("approx_kl_sum", actual.approxKl, expected.approxKl, rows);
@@ -124,6 +138,10 @@ final class PolicyLossAccuracy {
     equal("sequences", actual.sequences, expected.sequences);
     equal("clipped", actual.clipped, expected.clipped);
     equal("dual_clipped", actual.dualClipped, expected.dualClipped);
+    equal("below", actual.below, expected.below);
+    equal("above", actual.above, expected.above);
+    equal("low_entropy", actual.lowEntropy, expected.lowEntropy);
+    equal("off_policy_sequences", actual.offPolicySequences, expected.offPolicySequences);
     equal("clip_low", actual.clipLow, expected.clipLow);
     equal("clip_high", actual.clipHigh, expected.clipHigh);
     equal("clip_low_sequences", actual.clipLowSequences, expected.clipLowSequences);

@@ -37,15 +37,55 @@ public record PolicyLossCase(
         clipped
             ? op.withClip((float) objective.clipLow(), (float) objective.clipHigh())
             : op.withoutClip();
+    op = surrogate(op);
     op = objective.dualClip() == 0 ? op : op.withDualClip((float) objective.dualClip());
     op = objective.ratioMax() == 0 ? op : op.withTwoSidedClip((float) objective.ratioMax());
-    op = objective.sequenceRatio() ? sequenceRatio(op) : op;
     op = objective.klEstimator() == null ? op : withKl(op);
     op =
         objective.entropyCoefficient() == 0
             ? op
             : op.withEntropyBonus(objective.entropyCoefficient());
+    op =
+        objective.anchorEstimator() == null
+            ? op
+            : op.withAnchor(
+                KlEstimator.valueOf(objective.anchorEstimator().name()),
+                objective.anchorCoefficient());
+    op =
+        op.withLikelihood(objective.likelihood())
+            .withEntropyThreshold((float) objective.entropyThreshold())
+            .withOffPolicyMask((float) objective.offPolicyMax());
     return objective.skipNonFinite() ? op.withSkipNonFinite() : op;
+  }
+
+  private PolicyLoss surrogate(PolicyLoss op) {
+    float bound = (float) objective.trust();
+    float ratioMax = (float) objective.trustRatioMax();
+    PolicyLoss on = objective.sequenceRatio() ? sequenceRatio(op) : op;
+    return on.withSurrogate(
+        switch (objective.kind()) {
+          case CLIP -> Surrogate.Basic.CLIP;
+          case CISPO -> Surrogate.Basic.CISPO;
+          case CISPO_MASKED -> Surrogate.Basic.CISPO_MASKED;
+          case MASKED_IS -> Surrogate.Basic.MASKED_IMPORTANCE;
+          case TOPR -> Surrogate.Basic.TOPR;
+          case REINFORCE -> Surrogate.Basic.REINFORCE;
+          case GMPO -> Surrogate.Basic.GEOMETRIC_MEAN;
+          case SAPO -> new Surrogate.SoftGate((float) objective.tau(1), (float) objective.tau(-1));
+          case DPPO_TV -> trust(Surrogate.Measure.TOTAL_VARIATION, bound, ratioMax);
+          case DPPO_KL -> trust(Surrogate.Measure.KL, bound, ratioMax);
+          case IPO -> trust(Surrogate.Measure.PROBABILITY, bound, ratioMax);
+          case VESPO ->
+              new Surrogate.GammaWeight(
+                  (float) objective.shape(1),
+                  (float) objective.rate(1),
+                  (float) objective.shape(-1),
+                  (float) objective.rate(-1));
+        });
+  }
+
+  private static Surrogate trust(Surrogate.Measure measure, float bound, float ratioMax) {
+    return new Surrogate.TrustRegion(measure, bound, bound, ratioMax);
   }
 
   private PolicyLoss sequenceRatio(PolicyLoss op) {
@@ -99,6 +139,17 @@ public record PolicyLossCase(
     tokens = batch.ref() == null ? tokens : tokens.withReference(floats(batch.ref()));
     tokens = batch.weights() == null ? tokens : tokens.withWeights(floats(batch.weights()));
     tokens = tokens.withEntropyNormalizer(entropyNormalizer());
+    ReferenceBatch.Extras extras = batch.extras();
+    tokens = tokens.withLikelihoodNormalizer(Normalizer.constant(extras.likelihoodDivisor()));
+    tokens = extras.behaviour() == null ? tokens : tokens.withBehaviour(floats(extras.behaviour()));
+    tokens =
+        extras.anchorWeights() == null
+            ? tokens
+            : tokens.withAnchorWeights(floats(extras.anchorWeights()));
+    tokens =
+        extras.likelihoodWeights() == null
+            ? tokens
+            : tokens.withLikelihoodWeights(floats(extras.likelihoodWeights()));
     return advantagePerSequence
         ? tokens.withSequenceAdvantages(floats(perSequence()))
         : tokens.withTokenAdvantages(floats(batch.advantages()));
@@ -158,6 +209,15 @@ public record PolicyLossCase(
     result.approxKl = m.approxKlSum();
     result.kl = m.klSum();
     result.entropy = m.entropySum();
+    result.likelihoodLoss = m.likelihoodLoss();
+    result.anchorLoss = m.anchorLoss();
+    result.absLogRatio = m.absLogRatioSum();
+    result.squaredLogRatio = m.squaredLogRatioSum();
+    result.below = (long) m.belowSum();
+    result.above = (long) m.aboveSum();
+    result.lowEntropy = (long) m.lowEntropySum();
+    result.offPolicySequences = (long) m.offPolicySequences();
+    result.sequenceWeight = m.sequenceWeightSum();
     result.ratioSum = m.ratioSum();
     result.ratioMin = m.ratioMin();
     result.ratioMax = m.ratioMax();

@@ -7,11 +7,13 @@ import dev.polka.reference.Accuracy;
 import dev.polka.reference.Noise;
 import dev.polka.reference.ReferenceBatch;
 import dev.polka.reference.ReferenceObjective;
+import dev.polka.reference.ReferenceObjective.Kind;
 import dev.polka.reference.ReferencePolicyLoss.Result;
 import dev.polka.reference.ReferenceTokenKl.Estimator;
 import dev.polka.reference.ReferenceTokenKl.Gradient;
 import dev.polka.reference.Storage;
 import java.util.Arrays;
+import java.util.stream.Stream;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
 import net.jqwik.api.ForAll;
@@ -26,12 +28,23 @@ class PolicyLossProperties {
   Arbitrary<ReferenceObjective> objectives() {
     ReferenceObjective full =
         PPO.withKl(Estimator.K3, Gradient.STRAIGHT_THROUGH_K2, 0.2).withEntropyBonus(0.05);
+    ReferenceObjective masked =
+        full.withAnchor(Estimator.K2, 0.3)
+            .withLikelihood(0.1)
+            .withEntropyThreshold(0.75)
+            .withOffPolicyMask(0.0625);
     return Arbitraries.of(
-        PPO,
-        PPO.withDualClip(1.2),
-        full,
-        full.withSequenceRatio(true),
-        full.withSequenceRatio(false));
+        Stream.of(
+                Stream.of(
+                    PPO,
+                    PPO.withDualClip(1.2),
+                    full,
+                    full.withSequenceRatio(true),
+                    full.withSequenceRatio(false)),
+                Stream.of(Kind.values()).map(PPO.withTrust(0.0625, 0)::withKind),
+                Stream.of(Kind.values()).map(masked.withTrust(0.125, 1.5)::withKind))
+            .flatMap(s -> s)
+            .toList());
   }
 
   /** Ragged sequences, some empty, some masked throughout. */
@@ -49,7 +62,10 @@ class PolicyLossProperties {
         offsets,
         logProb,
         Storage.widen(noise.stream(4).uniforms(rows, 0, 3)),
-        PolicyBatches.near(logProb, noise.stream(5), 0.3),
+        // Log-probs, hence not above 0.
+        Arrays.stream(PolicyBatches.near(logProb, noise.stream(5), 0.3))
+            .map(x -> Math.min(x, -0x1p-8))
+            .toArray(),
         PolicyBatches.near(logProb, noise.stream(6), 0.3),
         ReferenceBatch.perToken(offsets, perSequence),
         Storage.widen(noise.stream(7).uniforms(rows, 0.2, 2)),
@@ -57,10 +73,16 @@ class PolicyLossProperties {
         Math.max(1, sequences),
         PolicyBatches.tokenCounts(offsets, mask),
         Math.max(1, rows),
-        null);
+        null,
+        new ReferenceBatch.Extras(
+            PolicyBatches.near(logProb, noise.stream(8), 0.2),
+            Storage.widen(noise.stream(9).uniforms(rows, 0, 2)),
+            seed % 2 == 0 ? null : Storage.widen(noise.stream(10).uniforms(rows, 0, 2)),
+            3,
+            null));
   }
 
-  @Property(tries = 150, seed = "20260701")
+  @Property(tries = 400, seed = "20260701")
   void anyBatchMeetsTheBar(
       @ForAll("objectives") ReferenceObjective objective,
       @ForAll @LongRange(max = 1_000_000) long seed,
@@ -69,7 +91,7 @@ class PolicyLossProperties {
         .assertFromLogProbs();
   }
 
-  @Property(tries = 100, seed = "20260701")
+  @Property(tries = 300, seed = "20260701")
   void aBatchCutBetweenSequencesGivesTheSameGradientsAndSums(
       @ForAll("objectives") ReferenceObjective objective,
       @ForAll @LongRange(max = 1_000_000) long seed,

@@ -20,7 +20,79 @@ public record ReferenceBatch(
     double divisor,
     long[] sequenceTokens,
     double entropyDivisor,
-    long[] entropySequenceTokens) {
+    long[] entropySequenceTokens,
+    Extras extras) {
+
+  /**
+   * Inputs of the rarer terms; arrays may be null.
+   *
+   * @param stopped log-probs as stopped gradients see them; null: the log-probs themselves
+   */
+  public record Extras(
+      double[] behaviour,
+      double[] anchorWeights,
+      double[] likelihoodWeights,
+      double likelihoodDivisor,
+      double[] stopped) {
+    public static final Extras NONE = new Extras(null, null, null, 1, null);
+  }
+
+  public ReferenceBatch(
+      long[] offsets,
+      double[] logProb,
+      double[] entropy,
+      double[] old,
+      double[] ref,
+      double[] advantages,
+      double[] weights,
+      boolean[] mask,
+      double divisor,
+      long[] sequenceTokens,
+      double entropyDivisor,
+      long[] entropySequenceTokens) {
+    this(
+        offsets,
+        logProb,
+        entropy,
+        old,
+        ref,
+        advantages,
+        weights,
+        mask,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens,
+        Extras.NONE);
+  }
+
+  public ReferenceBatch withExtras(Extras value) {
+    return new ReferenceBatch(
+        offsets,
+        logProb,
+        entropy,
+        old,
+        ref,
+        advantages,
+        weights,
+        mask,
+        divisor,
+        sequenceTokens,
+        entropyDivisor,
+        entropySequenceTokens,
+        value);
+  }
+
+  /** The same with log-probs that stopped gradients do not see. */
+  public ReferenceBatch withStopped(double[] value) {
+    return withExtras(
+        new Extras(
+            extras.behaviour,
+            extras.anchorWeights,
+            extras.likelihoodWeights,
+            extras.likelihoodDivisor,
+            value));
+  }
 
   /** Advantages that are one number per sequence, spread over its tokens. */
   public static double[] perToken(long[] offsets, double[] perSequence) {
@@ -44,7 +116,8 @@ public record ReferenceBatch(
         divisor,
         sequenceTokens,
         entropyDivisor,
-        entropySequenceTokens);
+        entropySequenceTokens,
+        extras);
   }
 
   public ReferenceBatch withEntropy(double[] value) {
@@ -60,7 +133,8 @@ public record ReferenceBatch(
         divisor,
         sequenceTokens,
         entropyDivisor,
-        entropySequenceTokens);
+        entropySequenceTokens,
+        extras);
   }
 
   public ReferenceBatch withAdvantages(double[] value) {
@@ -76,7 +150,8 @@ public record ReferenceBatch(
         divisor,
         sequenceTokens,
         entropyDivisor,
-        entropySequenceTokens);
+        entropySequenceTokens,
+        extras);
   }
 
   public ReferenceBatch withMask(boolean[] value) {
@@ -92,7 +167,8 @@ public record ReferenceBatch(
         divisor,
         sequenceTokens,
         entropyDivisor,
-        entropySequenceTokens);
+        entropySequenceTokens,
+        extras);
   }
 
   public ReferenceBatch withDivisors(double tokens, double entropies) {
@@ -108,7 +184,8 @@ public record ReferenceBatch(
         tokens,
         sequenceTokens,
         entropies,
-        entropySequenceTokens);
+        entropySequenceTokens,
+        extras);
   }
 
   /** Sequences {@code from .. to - 1} alone, with the normalizers of the whole. */
@@ -128,7 +205,13 @@ public record ReferenceBatch(
         divisor,
         cut(sequenceTokens, from, to),
         entropyDivisor,
-        cut(entropySequenceTokens, from, to));
+        cut(entropySequenceTokens, from, to),
+        new Extras(
+            cut(extras.behaviour, first, last),
+            cut(extras.anchorWeights, first, last),
+            cut(extras.likelihoodWeights, first, last),
+            extras.likelihoodDivisor,
+            cut(extras.stopped, first, last)));
   }
 
   private static double[] cut(double[] values, int from, int to) {
@@ -157,6 +240,23 @@ public record ReferenceBatch(
 
   private static double weight(double divisor, long[] tokens, int sequence) {
     return divisor == 0 ? 0 : 1 / divisor / (tokens == null ? 1 : Math.max(tokens[sequence], 1));
+  }
+
+  double[] stopped() {
+    return extras.stopped == null ? logProb : extras.stopped;
+  }
+
+  double weight(int row) {
+    return weights == null ? 1 : weights[row];
+  }
+
+  double anchorWeight(int row) {
+    return extras.anchorWeights == null ? 1 : extras.anchorWeights[row];
+  }
+
+  double likelihoodWeight(int row) {
+    double given = advantages[row] > 0 ? 1 : 0;
+    return extras.likelihoodWeights == null ? given : extras.likelihoodWeights[row];
   }
 
   boolean finite(int row) {

@@ -2,6 +2,7 @@ package dev.polka.reference;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polka.reference.ReferenceObjective.Kind;
 import dev.polka.reference.ReferenceTokenKl.Estimator;
 import dev.polka.reference.ReferenceTokenKl.Gradient;
 import java.util.List;
@@ -112,18 +113,33 @@ class ReferenceGradientTest {
         ppo.withClip(0.03, 0.04).withSequenceRatio(true),
         ppo.withSequenceRatio(true)
             .withKl(Estimator.K2, Gradient.PATHWISE, 0.3)
-            .withEntropyBonus(0.2));
+            .withEntropyBonus(0.2),
+        ppo.withSequenceRatio(false),
+        ppo.withAnchor(Estimator.ABS, 0.3).withLikelihood(0.2),
+        ppo.withEntropyThreshold(1).withOffPolicyMask(0.1).withAnchor(Estimator.K3, 0.1));
+  }
+
+  static Stream<ReferenceObjective> kinds() {
+    ReferenceObjective ppo = ReferenceObjective.PPO.withTrust(0.15, 0);
+    return Stream.of(Kind.values())
+        .flatMap(
+            kind ->
+                Stream.of(
+                    ppo.withKind(kind),
+                    ppo.withKind(kind).withSequenceRatio(true),
+                    ppo.withKind(kind).withTrust(0.15, 1.2).withSequenceRatio(false)));
   }
 
   @ParameterizedTest
-  @MethodSource("objectives")
+  @MethodSource({"objectives", "kinds"})
   void policyObjectivesHaveTheirDerivatives(ReferenceObjective objective) {
     ReferenceBatch batch = batch(true);
+    ReferenceBatch stopped = batch.withStopped(batch.logProb());
     ReferencePolicyLoss.Result result = ReferencePolicyLoss.of(objective, batch);
     assertDerivative(
         result.dLogProb,
         batch.logProb(),
-        x -> ReferencePolicyLoss.of(objective, batch.withLogProb(x)).loss);
+        x -> ReferencePolicyLoss.of(objective, stopped.withLogProb(x)).loss);
     assertDerivative(
         result.dEntropy,
         batch.entropy(),

@@ -4,12 +4,13 @@ package dev.polka.reference;
  * A policy objective in f64, written from its definition:
  *
  * <pre>
- *   l_t = max(-A r', -A clip(r, 1 - low, 1 + high)), r' = min(r, ratioMax)
- *   where A &lt; 0: l_t = min(l_t, -A dualClip)
- *   loss = sum_t n_t (w_t l_t + c_kl kl_t) - c_H sum_t e_t H_t
+ *   loss = sum_t n_t (w_t m_t (l_t + c_a b_t anchor_t) + c_kl kl_t) - c_H sum_t e_t H_t
+ *        - c_nll sum_t c_t x_t / likelihoodDivisor
  * </pre>
  *
- * The derivatives are those of these formulas: 0 where a bound holds.
+ * with l_t from {@link ReferenceTerm}. The derivatives are those of these formulas: 0 where a bound
+ * holds. Where the batch has stopped log-probs, gradients that the definition stops see those, so
+ * that a finite difference of the loss is its gradient.
  */
 public final class ReferencePolicyLoss {
   /** What the objective gives: parts of the loss, derivatives per token, sums of the metrics. */
@@ -38,6 +39,15 @@ public final class ReferencePolicyLoss {
     public double approxKl;
     public double kl;
     public double entropy;
+    public double likelihoodLoss;
+    public double anchorLoss;
+    public double absLogRatio;
+    public double squaredLogRatio;
+    public long below;
+    public long above;
+    public long lowEntropy;
+    public long offPolicySequences;
+    public double sequenceWeight;
     public double ratioSum;
     public double ratioMin = Double.POSITIVE_INFINITY;
     public double ratioMax = Double.NEGATIVE_INFINITY;
@@ -62,57 +72,67 @@ public final class ReferencePolicyLoss {
       loss.addSequence(b);
     }
     Result r = loss.result;
-    r.loss =
-        r.policyLoss
-            + objective.klCoefficient() * r.klLoss
-            - (objective.entropyCoefficient() == 0
-                ? 0
-                : objective.entropyCoefficient() * r.entropyLoss);
+    r.loss = r.policyLoss + objective.klCoefficient() * r.klLoss;
+    if (objective.entropyCoefficient() != 0) {
+      r.loss -= objective.entropyCoefficient() * r.entropyLoss;
+    }
+    if (objective.likelihood() != 0) {
+      r.loss += objective.likelihood() * r.likelihoodLoss;
+    }
     return r;
+  }
+
+  /** Sums over the counted tokens of a sequence; stopped ones see the stopped log-probs. */
+  private static final class Sums {
+    int tokens;
+    double logRatio;
+    double stoppedLogRatio;
+    double boundedLogRatio;
+    double logWeight;
+    double drift;
+    double slopes;
+    boolean low;
+    boolean high;
   }
 
   private void addSequence(int b) {
     int from = (int) batch.offsets()[b];
     int to = (int) batch.offsets()[b + 1];
-    int counted = 0;
-    double sum = 0;
+    Sums s = new Sums();
     for (int t = from; t < to; t++) {
       noteNonFinite(t);
       if (counts(t)) {
-        counted++;
-        sum += logRatio(t);
+        s.tokens++;
+        s.logRatio += heldLogRatio(t, batch.logProb());
+        s.stoppedLogRatio += heldLogRatio(t, batch.stopped());
+        s.boundedLogRatio += bounded(logRatio(t, batch.stopped()));
+        s.logWeight += Math.log(batch.weight(t));
+        s.drift += behaviour(t) - batch.stopped()[t];
       }
     }
-    if (counted == 0) {
+    if (s.tokens == 0) {
       return;
     }
     result.sequences++;
-    double mean = sum / counted;
-    boolean low = false;
-    boolean high = false;
-    double throughMean = 0;
+    boolean offPolicy =
+        objective.offPolicyMax() > 0 && s.drift / s.tokens > objective.offPolicyMax();
+    result.offPolicySequences += offPolicy ? 1 : 0;
     for (int t = from; t < to; t++) {
       if (counts(t)) {
         result.tokens++;
-        double r = objective.sequenceRatio() ? sequenceRatio(mean) : tokenRatio(t);
-        double a = batch.advantages()[t];
-        low |= a < 0 && r < 1 - objective.clipLow();
-        high |= a > 0 && r > 1 + objective.clipHigh();
-        double slope =
-            addToken(t, b, r, objective.sequenceRatio() ? sequenceSlope(mean) : tokenSlope(t));
-        throughMean += slope;
-        result.dLogProb[t] += objective.sequenceRatio() && objective.throughMean() ? 0 : slope;
+        addToken(t, b, s, offPolicy);
         addKl(t, b);
+        addLikelihood(t, b);
         addEntropy(t, b);
       }
     }
     if (objective.sequenceRatio()) {
-      result.clipLowSequences += low ? 1 : 0;
-      result.clipHighSequences += high ? 1 : 0;
+      result.clipLowSequences += s.low ? 1 : 0;
+      result.clipHighSequences += s.high ? 1 : 0;
     }
     if (objective.sequenceRatio() && objective.throughMean()) {
       for (int t = from; t < to; t++) {
-        result.dLogProb[t] += counts(t) ? throughMean / counted : 0;
+        result.dLogProb[t] += counts(t) && !isHeld(t) ? s.slopes / s.tokens : 0;
       }
     }
   }
@@ -128,57 +148,139 @@ public final class ReferencePolicyLoss {
     }
   }
 
-  private double logRatio(int t) {
-    return batch.old() == null ? 0 : batch.logProb()[t] - batch.old()[t];
+  private double old(int t) {
+    return batch.old() == null ? batch.stopped()[t] : batch.old()[t];
   }
 
-  private double tokenRatio(int t) {
-    return Math.exp(bounded(logRatio(t)));
+  private double behaviour(int t) {
+    double[] given = batch.extras().behaviour();
+    return given == null ? old(t) : given[t];
+  }
+
+  private double logRatio(int t, double[] logProb) {
+    return logProb[t] - old(t);
+  }
+
+  /** The log-ratio as GMPO counts it; all others count it as it is. */
+  private double heldLogRatio(int t, double[] logProb) {
+    double d = logRatio(t, logProb);
+    double a = batch.advantages()[t];
+    if (objective.kind() != ReferenceObjective.Kind.GMPO || a == 0) {
+      return d;
+    }
+    return a > 0 ? Math.min(d, objective.clipHigh()) : Math.max(d, -objective.clipLow());
+  }
+
+  private boolean isHeld(int t) {
+    return heldLogRatio(t, batch.logProb()) != logRatio(t, batch.logProb());
   }
 
   private double bounded(double logRatio) {
     return Math.max(-objective.maxLogRatio(), Math.min(objective.maxLogRatio(), logRatio));
   }
 
-  /** d r / d logProb. */
-  private double tokenSlope(int t) {
-    return Math.abs(logRatio(t)) > objective.maxLogRatio() ? 0 : tokenRatio(t);
+  private double tokenRatio(double logRatio) {
+    return Math.exp(bounded(logRatio));
   }
 
   private double sequenceRatio(double mean) {
     return Math.exp(Math.min(mean, objective.sequenceMaxLogRatio()));
   }
 
-  private double sequenceSlope(double mean) {
-    return mean > objective.sequenceMaxLogRatio() ? 0 : sequenceRatio(mean);
+  private ReferenceTerm.Token token(int t, Sums s) {
+    double d = logRatio(t, batch.logProb());
+    double r = tokenRatio(d);
+    double stoppedR = tokenRatio(logRatio(t, batch.stopped()));
+    boolean bound = Math.abs(d) > objective.maxLogRatio();
+    if (objective.sequenceRatio()) {
+      double stopped = s.stoppedLogRatio / s.tokens;
+      double own = heldLogRatio(t, batch.logProb()) - heldLogRatio(t, batch.stopped());
+      double mean = objective.throughMean() ? s.logRatio / s.tokens : stopped + own;
+      r = sequenceRatio(mean);
+      stoppedR = sequenceRatio(stopped);
+      bound = mean > objective.sequenceMaxLogRatio();
+    }
+    double a = batch.advantages()[t];
+    double logW = Math.max(Math.log(1e-8), Math.min(20, s.boundedLogRatio + s.logWeight));
+    double rate = objective.rate(a);
+    double phi = Math.exp(rate + objective.shape(a) * logW - rate * Math.exp(logW));
+    return new ReferenceTerm.Token(
+        r, bound ? 0 : r, stoppedR, batch.logProb()[t], batch.stopped()[t], old(t), a, phi);
   }
 
-  /** Adds the policy term of token t; returns its derivative for the log-ratio. */
-  private double addToken(int t, int b, double r, double ratioSlope) {
-    double a = batch.advantages()[t];
-    double upper = objective.ratioMax() == 0 ? Double.POSITIVE_INFINITY : objective.ratioMax();
-    double unclipped = -a * Math.min(r, upper);
-    double clipped = -a * Math.max(1 - objective.clipLow(), Math.min(1 + objective.clipHigh(), r));
-    boolean held = clipped > unclipped;
-    double loss = held ? clipped : unclipped;
-    double slope = held || r > upper ? 0 : -a * ratioSlope;
-    if (a < 0 && objective.dualClip() > 0 && loss > -a * objective.dualClip()) {
-      loss = -a * objective.dualClip();
-      slope = 0;
-      result.dualClipped++;
+  private void addToken(int t, int b, Sums s, boolean offPolicy) {
+    ReferenceTerm.Token token = token(t, s);
+    ReferenceTerm term = ReferenceTerm.of(objective, token);
+    boolean lowEntropy =
+        objective.entropyThreshold() > 0 && batch.entropy()[t] < objective.entropyThreshold();
+    double importance =
+        switch (objective.kind()) {
+          case GMPO -> Math.exp(s.logWeight / s.tokens);
+          case VESPO -> 1;
+          default -> batch.weight(t);
+        };
+    boolean masked = lowEntropy || (offPolicy && token.advantage() < 0);
+    double weight = masked ? 0 : batch.tokenWeight(b) * importance;
+    addTerm(weight, term.loss());
+    double bySlope = weight * term.bySlope();
+    s.slopes += bySlope;
+    boolean through = objective.sequenceRatio() && objective.throughMean();
+    result.dLogProb[t] += (through || isHeld(t) ? 0 : bySlope) + weight * term.direct();
+    addAnchor(t, weight);
+    countTerm(t, term, s);
+    result.lowEntropy += lowEntropy ? 1 : 0;
+    if (objective.kind() == ReferenceObjective.Kind.GMPO) {
+      result.sequenceWeight += importance / s.tokens;
+    } else if (objective.kind() == ReferenceObjective.Kind.VESPO) {
+      result.sequenceWeight += token.phi() / s.tokens;
     }
-    double weight = batch.tokenWeight(b) * (batch.weights() == null ? 1 : batch.weights()[t]);
+    result.ratioSum += token.r();
+    result.ratioMin = Math.min(result.ratioMin, token.r());
+    result.ratioMax = Math.max(result.ratioMax, token.r());
+  }
+
+  private void addTerm(double weight, double loss) {
     result.policyLoss += weight * loss;
     result.policyMagnitude += Math.abs(weight * loss);
     result.magnitude += Math.abs(weight * loss);
-    result.clipped += held ? 1 : 0;
-    result.clipLow += a < 0 && r < 1 - objective.clipLow() ? 1 : 0;
-    result.clipHigh += a > 0 && r > 1 + objective.clipHigh() ? 1 : 0;
-    result.approxKl -= objective.sequenceRatio() ? logRatio(t) : bounded(logRatio(t));
-    result.ratioSum += r;
-    result.ratioMin = Math.min(result.ratioMin, r);
-    result.ratioMax = Math.max(result.ratioMax, r);
-    return weight * slope;
+  }
+
+  private void countTerm(int t, ReferenceTerm term, Sums s) {
+    double d = logRatio(t, batch.logProb());
+    boolean gmpo = objective.kind() == ReferenceObjective.Kind.GMPO;
+    boolean below = gmpo ? d < -objective.clipLow() : term.below();
+    boolean above = gmpo ? d > objective.clipHigh() : term.above();
+    boolean low = gmpo ? below && isHeld(t) : term.low();
+    boolean high = gmpo ? above && isHeld(t) : term.high();
+    result.below += below ? 1 : 0;
+    result.above += above ? 1 : 0;
+    result.clipped += (gmpo ? isHeld(t) : term.clipped()) ? 1 : 0;
+    result.dualClipped += term.capped() ? 1 : 0;
+    result.clipLow += low ? 1 : 0;
+    result.clipHigh += high ? 1 : 0;
+    s.low |= low;
+    s.high |= high;
+    double drop = objective.sequenceRatio() ? -d : -bounded(d);
+    result.approxKl += drop;
+    result.absLogRatio += Math.abs(drop);
+    result.squaredLogRatio += drop * drop;
+  }
+
+  private void addAnchor(int t, double weight) {
+    if (objective.anchorEstimator() == null) {
+      return;
+    }
+    ReferenceTokenKl.Term term =
+        new ReferenceTokenKl(
+                objective.anchorEstimator(),
+                ReferenceTokenKl.Gradient.PATHWISE,
+                objective.maxLogRatio(),
+                objective.k3Max())
+            .at(batch.logProb()[t], old(t), Double.NaN);
+    double share = weight * batch.anchorWeight(t);
+    result.anchorLoss += share * term.value();
+    addTerm(objective.anchorCoefficient() * share, term.value());
+    result.dLogProb[t] += objective.anchorCoefficient() * share * term.derivative();
   }
 
   private void addKl(int t, int b) {
@@ -198,6 +300,16 @@ public final class ReferencePolicyLoss {
     result.klLoss += weight * term.value();
     result.magnitude += Math.abs(objective.klCoefficient() * weight * term.value());
     result.dLogProb[t] += objective.klCoefficient() * weight * term.derivative();
+  }
+
+  private void addLikelihood(int t, int b) {
+    if (objective.likelihood() == 0) {
+      return;
+    }
+    double weight = batch.likelihoodWeight(t) / batch.extras().likelihoodDivisor();
+    result.likelihoodLoss -= weight * batch.logProb()[t];
+    result.magnitude += Math.abs(objective.likelihood() * weight * batch.logProb()[t]);
+    result.dLogProb[t] -= objective.likelihood() * weight;
   }
 
   private void addEntropy(int t, int b) {
