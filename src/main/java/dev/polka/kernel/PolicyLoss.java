@@ -30,8 +30,7 @@ import dev.polka.memory.Matrix;
  * metrics count it either way. A micro-batch of whole sequences gives the same gradient rows, bit
  * for bit, as the batch does.
  *
- * <p>The presets are as their papers have them, and say which peers differ; {@code
- * dev.polka.policy.Presets} has what each peer does by default.
+ * <p>The presets are as their papers have them, and say which peers differ.
  *
  * <p>Immutable and thread-safe, apart from row temperatures and keep-mask, which are views.
  */

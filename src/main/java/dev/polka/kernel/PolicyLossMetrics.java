@@ -6,8 +6,7 @@ import java.util.Arrays;
 
 /**
  * The parts of a policy loss and what to watch in training. Sums, so that the metrics of
- * micro-batches add up ({@link #plus}); the fractions and means are taken from them. {@code
- * dev.polka.metric.MetricNames} says what each is called elsewhere.
+ * micro-batches add up ({@link #plus}); the fractions and means are taken from them.
  *
  * <p>Immutable and thread-safe.
  */
