@@ -87,7 +87,12 @@ void LogProbBackward(polka_log_prob_backward_args& a, int32_t threads) {
   a.exec.ran_target = kThisTarget;
   const int64_t tiles = TileCount(ValidVocab(a.softmax, a.logits));
   const auto given = [](uint64_t address, int64_t r) { return address == 0 ? 0.0f : At(address, r); };
+  // Rows go to a thread whole, unless they are few. In place they always do: only before its first
+  // tile is written does a row still have its target's logit.
+  const bool in_place = a.d_logits.data == a.logits.data;
+  const bool by_tile = a.logits.rows < 4 * threads && !in_place;
   auto work = [&](int64_t begin, int64_t end) {
+    bool reachable = true;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t r = i / tiles, tile = i % tiles;
       if (Skipped(a.targets, r)) {
@@ -95,16 +100,19 @@ void LogProbBackward(polka_log_prob_backward_args& a, int32_t threads) {
         continue;
       }
       const SoftmaxRow row = MakeSoftmaxRow(a.logits, a.softmax, r, Target(a.targets, r));
+      if (by_tile || tile == 0) reachable = TargetLogit(row) != -INFINITY;
+      // The log-prob of a target at -inf is -inf whatever the other logits are: no gradient from it.
+      const float d_log_prob = reachable ? given(a.d_log_prob, r) : 0;
       const SoftmaxUpstream up = {
-          At(a.max, r),           At(a.log_sum, r),      given(a.entropy, r),          given(a.finite_columns, r),
-          given(a.d_log_prob, r), given(a.d_entropy, r), given(a.d_self_certainty, r), GradientScale(a.gradient_scale)};
+          At(a.max, r), At(a.log_sum, r),      given(a.entropy, r),          given(a.finite_columns, r),
+          d_log_prob,   given(a.d_entropy, r), given(a.d_self_certainty, r), GradientScale(a.gradient_scale)};
       GradientTile(row, tile, up, RowAddress(a.d_logits, r), a.d_logits.dtype);
       if (tile == tiles - 1) ZeroRow(a.d_logits, r, row.columns);
     }
   };
-  // Chunks are whole rows unless rows are few.
-  const int64_t chunk =
-      a.logits.rows < 4 * threads ? 1 : tiles * RowsPerChunk(a.logits.cols * DtypeBytes(a.logits.dtype));
+  const int64_t rows_at_a_time =
+      a.logits.rows < 4 * threads ? 1 : RowsPerChunk(a.logits.cols * DtypeBytes(a.logits.dtype));
+  const int64_t chunk = by_tile ? 1 : tiles * rows_at_a_time;
   ParallelFor(threads, a.logits.rows * tiles, chunk, work);
 }
 

@@ -337,14 +337,12 @@ HWY_INLINE void GradientTile(const SoftmaxRow& row, int64_t index, const Softmax
   const Tile tile = LoadTile(row, index * kTileColumns, scratch);
   const Exponent exponent(up.max, row.temperature);
   const int64_t t = TargetInTile(row, tile.begin, tile.count);
-  const float y = row.target >= 0 ? TargetLogit(row) : 0;
-  // The log-prob of a target at -inf is -inf whatever the other logits are: no gradient from it.
-  const bool unreachable = row.target >= 0 && y == -INFINITY;
-  const float d_log_prob = unreachable && !isnan(up.d_log_prob) ? 0 : up.d_log_prob;
+  // Read before this tile is written; in place, other tiles may be gradients already.
+  const float y = t >= 0 ? TargetLogit(row) : 0;
   const float scale = up.scale / row.temperature;
   const float bias = fmaf(exponent.delta, 0.693147181f, up.log_sum);
   const SoftmaxGradient g =
-      GradientCoefficients(d_log_prob, up.d_entropy, up.d_self_certainty, up.entropy, up.finite, bias, scale);
+      GradientCoefficients(up.d_log_prob, up.d_entropy, up.d_self_certainty, up.entropy, up.finite, bias, scale);
   T* out = out_row + tile.begin;
   if (g.slope == 0 && g.uniform == 0 && row.softcap == 0) {
     WriteGradient<false>(row, tile, exponent, g, out);
@@ -353,7 +351,7 @@ HWY_INLINE void GradientTile(const SoftmaxRow& row, int64_t index, const Softmax
   }
   if (t >= 0 && y != -INFINITY) {
     const float log_prob = LogProbability(y, up.max, up.log_sum, row.temperature);
-    float d = TargetGradient(log_prob, d_log_prob, up.d_entropy, up.d_self_certainty, up.entropy, up.finite, scale);
+    float d = TargetGradient(log_prob, up.d_log_prob, up.d_entropy, up.d_self_certainty, up.entropy, up.finite, scale);
     if (row.softcap != 0) d *= 1 - (y / row.softcap) * (y / row.softcap);
     StoreOne(d, out + t);
   }
