@@ -78,7 +78,8 @@ POLKA_DEVICE LogitsRow<T> LogitsRowOf(Context& ctx, const polka_matrix& m, const
   return {RowOf<const T>(m, row, columns), keep, temperature, kLog2e / temperature, s.softcap, 0, target};
 }
 
-POLKA_DEVICE float Softcap(float z, float cap) { return cap * tanhf(z / cap); }
+// An infinite logit is a mask (-inf) or a fault (+inf), not a large number: it stays infinite.
+POLKA_DEVICE float Softcap(float z, float cap) { return isinf(z) ? z : cap * tanhf(z / cap); }
 
 // The target's y, kept whatever the mask says.
 template <class T, class Context>

@@ -277,34 +277,36 @@ TEST(LogProbForward, RowsInTwoLevels) {
 }
 
 TEST(LogProbForward, InfinitiesAndNanStayInTheirRow) {
-  for (const int32_t dtype : kTypes) {
-    Case c;
-    c.layout = {dtype, 7, 10007};
-    c.targets = {3, 9000, 10006, 0, 5, 6, 7};
-    c.everything = true;
-    Logits logits(c.layout, 8);
-    for (int64_t j = 0; j < 5000; ++j) logits.At(0, j) = j == 3 ? 0 : -INFINITY;      // leading tiles
-    for (int64_t j = 0; j < 10007; ++j) logits.At(1, j) = j == 9000 ? 1 : -INFINITY;  // all but the target
-    for (int64_t j = 0; j < 10007; ++j) logits.At(2, j) = -INFINITY;
-    logits.At(3, 7777) = NAN;
-    logits.At(4, 9999) = INFINITY;
-    logits.At(5, 6) = -INFINITY;  // the target
-    const Forward f = RunForward(c, logits, Clusters());
-    EXPECT_EQ(f.findings, "");
-    const Forward cpu = RunOnCpu(c, logits);
-    EXPECT_EQ(f.log_prob[1], 0);
-    EXPECT_EQ(f.log_prob[5], -INFINITY);
-    for (const size_t r : {2u, 3u, 4u}) EXPECT_TRUE(isnan(f.log_prob[r])) << r;
-    for (const size_t r : {0u, 1u, 6u}) {
-      const SoftmaxReference s = ReferenceOf(logits, static_cast<int64_t>(r), c.targets[r], c.softmax);
-      EXPECT_TRUE(Near(f.log_prob[r], s.log_prob, 4 * kEpsilon * std::max(1.0, fabs(s.log_prob)))) << r;
-      EXPECT_TRUE(Near(f.entropy[r], s.entropy, 4 * kEpsilon * 10)) << r;
+  for (const int32_t dtype : kTypes)
+    for (const double softcap : {0.0, 30.0}) {
+      Case c;
+      c.softmax.softcap = softcap;
+      c.layout = {dtype, 7, 10007};
+      c.targets = {3, 9000, 10006, 0, 5, 6, 7};
+      c.everything = true;
+      Logits logits(c.layout, 8);
+      for (int64_t j = 0; j < 5000; ++j) logits.At(0, j) = j == 3 ? 0 : -INFINITY;      // leading tiles
+      for (int64_t j = 0; j < 10007; ++j) logits.At(1, j) = j == 9000 ? 1 : -INFINITY;  // all but the target
+      for (int64_t j = 0; j < 10007; ++j) logits.At(2, j) = -INFINITY;
+      logits.At(3, 7777) = NAN;
+      logits.At(4, 9999) = INFINITY;
+      logits.At(5, 6) = -INFINITY;  // the target
+      const Forward f = RunForward(c, logits, Clusters());
+      EXPECT_EQ(f.findings, "");
+      const Forward cpu = RunOnCpu(c, logits);
+      EXPECT_EQ(f.log_prob[1], 0);
+      EXPECT_EQ(f.log_prob[5], -INFINITY);
+      for (const size_t r : {2u, 3u, 4u}) EXPECT_TRUE(isnan(f.log_prob[r])) << r;
+      for (const size_t r : {0u, 1u, 6u}) {
+        const SoftmaxReference s = ReferenceOf(logits, static_cast<int64_t>(r), c.targets[r], c.softmax);
+        EXPECT_TRUE(Near(f.log_prob[r], s.log_prob, 4 * kEpsilon * std::max({1.0, fabs(s.log_prob), softcap}))) << r;
+        EXPECT_TRUE(Near(f.entropy[r], s.entropy, 4 * kEpsilon * 10)) << r;
+      }
+      for (size_t r = 0; r < 7; ++r) {
+        EXPECT_EQ(isnan(f.self_certainty[r]), isnan(cpu.self_certainty[r])) << r;
+        EXPECT_EQ(f.finite[r], cpu.finite[r]) << r;
+      }
     }
-    for (size_t r = 0; r < 7; ++r) {
-      EXPECT_EQ(isnan(f.self_certainty[r]), isnan(cpu.self_certainty[r])) << r;
-      EXPECT_EQ(f.finite[r], cpu.finite[r]) << r;
-    }
-  }
 }
 
 TEST(LogProbForward, ConfidentTargetsAndCommonOffsetsKeepTheirDigits) {

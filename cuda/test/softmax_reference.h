@@ -36,7 +36,7 @@ inline SoftmaxReference ReferenceOf(const Logits& logits, int64_t row, int64_t t
   s.y.resize(static_cast<size_t>(columns));
   for (int64_t j = 0; j < columns; ++j) {
     double y = logits.At(row, j);
-    if (o.softcap != 0) y = o.softcap * tanh(y / o.softcap);
+    if (o.softcap != 0 && !isinf(y)) y = o.softcap * tanh(y / o.softcap);
     const bool kept =
         o.keep.empty() || j == target || ((o.keep[static_cast<size_t>(row * o.keep_stride + j / 8)] >> (j % 8)) & 1);
     s.y[static_cast<size_t>(j)] = kept ? y : -INFINITY;
