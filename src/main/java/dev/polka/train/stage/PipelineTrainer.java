@@ -59,6 +59,7 @@ public final class PipelineTrainer implements Trainer {
               .map(c -> new RunLog.Lengths(c.state().metricsLength(), c.state().timingLength()))
               .orElse(new RunLog.Lengths(0, 0));
       try (RunLog log = RunLog.open(job.directory().metrics(), job.directory().timing(), lengths)) {
+        latest.ifPresent(checkpoint -> job.progress().say(goingOn(checkpoint.state())));
         boolean reached = latest.isEmpty();
         for (StageRun part : StageRun.plan(job.pipeline())) {
           boolean here = latest.isPresent() && isAt(latest.get(), part);
@@ -70,6 +71,15 @@ public final class PipelineTrainer implements Trainer {
         }
         export();
       }
+    }
+
+    private static String goingOn(TrainingState state) {
+      return "going on after step "
+          + state.step()
+          + " of "
+          + state.stage()
+          + ", seed "
+          + state.seed();
     }
 
     private static boolean isAt(Checkpoint checkpoint, StageRun part) {

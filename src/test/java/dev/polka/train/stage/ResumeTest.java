@@ -13,6 +13,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -95,7 +96,16 @@ class ResumeTest {
       long kept = stepsKept(stopped);
       assertThat(kept).as("steps kept of %s", at).isBetween(at - 3 + 1, at);
     }
-    run.in(stopped);
+    List<String> said = new ArrayList<>();
+    run.in(
+        stopped,
+        new TinyRun.Watching() {
+          @Override
+          public void say(String line) {
+            said.add(line);
+          }
+        });
+    assertThat(said).containsExactly("going on after step 3 of again, seed 7");
     assertThat(differing(folder.resolve("whole"), stopped)).isEmpty();
   }
 
