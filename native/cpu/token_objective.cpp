@@ -1,7 +1,7 @@
 // Phases: (1) per sequence, the mean log-ratio and the gradient through it where the ratio is the
 // sequence's, and the counts over sequences; (2) per block of rows, terms, gradients and sums;
-// (3) the blocks' sums, in order. Per-row arithmetic is f32, every sum f64. About 40 ns per row:
-// the exponentials decide, not the 30 bytes.
+// (3) the blocks' sums, in order. Per-row arithmetic is f32, every sum f64. The
+// exponentials decide, not the 30 bytes of a row.
 #include "token_objective.h"
 
 #include <math.h>

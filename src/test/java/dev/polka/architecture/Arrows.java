@@ -115,7 +115,7 @@ record Arrows(String root) {
         .allowEmptyShould(true);
   }
 
-  /** Structs are written at static offsets: a generated accessor costs 20 times as much. */
+  /** Structs are written at static offsets: a generated accessor is a native call per field. */
   ArchRule noGeneratedAccessors() {
     return noClasses()
         .that()
@@ -129,7 +129,7 @@ record Arrows(String root) {
     return isStruct(call) && !call.getTarget().getName().equals("getPointer");
   }
 
-  /** One struct object per thread, over a buffer: allocating one costs a microsecond. */
+  /** One struct object per thread, over a buffer: allocating one takes JavaCPP's global lock. */
   ArchRule noAllocatedStructs() {
     return noClasses()
         .that()
