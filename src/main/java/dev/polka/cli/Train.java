@@ -1,5 +1,6 @@
 package dev.polka.cli;
 
+import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import dev.polka.train.TrainingFailure;
 import dev.polka.train.checkpoint.RunDirectory;
@@ -17,6 +18,7 @@ import dev.polka.train.report.TimePrediction;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -70,16 +72,23 @@ final class Train implements Callable<Integer> {
   }
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() {
     try {
       return run();
     } catch (InputException e) {
-      spec.commandLine().getErr().println("polka train: " + e.getMessage());
-      return 2;
+      return failed(2, e.getMessage());
     } catch (TrainingFailure e) {
-      spec.commandLine().getErr().println("polka train: " + e.getMessage());
-      return 1;
+      return failed(1, e.getMessage());
+    } catch (IOException e) {
+      return failed(1, FileFailure.text(e));
+    } catch (UncheckedIOException e) {
+      return failed(1, FileFailure.text(e.getCause()));
     }
+  }
+
+  private int failed(int status, String message) {
+    spec.commandLine().getErr().println("polka train: " + message);
+    return status;
   }
 
   private int run() throws IOException {
@@ -113,14 +122,14 @@ final class Train implements Callable<Integer> {
         train(trainer.get(), prepared, directory);
       }
       RunRecords records = RunRecords.read(directory.metrics(), directory.timing());
-      RunReport report = RunReport.write(path, pipeline, records, lossesBy());
+      RunReport report = RunReport.write(path, pipeline, records, lossesBy(pipeline));
       report(out, report, shown(base, report.page()));
     }
     return 0;
   }
 
-  private String lossesBy() {
-    return switch (options.loss) {
+  private static String lossesBy(Pipeline pipeline) {
+    return switch (pipeline.loss()) {
       case POLKA -> "Polka's kernels";
       case LIBTORCH -> "plain libtorch operations";
     };
@@ -131,8 +140,7 @@ final class Train implements Callable<Integer> {
     Pipeline pipeline = prepared.pipeline();
     var prediction = new TimePrediction(StageRun.plan(pipeline));
     var choices =
-        new TrainingJob.Options(
-            options.checkpointEvery, options.exportPrecision, options.loss, options.threads);
+        new TrainingJob.Options(options.checkpointEvery, options.exportPrecision, options.threads);
     PrintStream lines = System.out;
     try (Progress progress = Progress.open(prediction, lines)) {
       trainer.train(

@@ -1,7 +1,7 @@
 package dev.polka.cli;
 
+import dev.polka.train.config.LossBackend;
 import dev.polka.train.job.TrainingJob.ExportPrecision;
-import dev.polka.train.job.TrainingJob.LossBackend;
 import java.nio.file.Path;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -91,10 +91,9 @@ final class TrainOptions {
   @Option(
       names = "--loss",
       paramLabel = "WHAT",
-      defaultValue = "polka",
       description =
           "What computes the losses: polka (its kernels) or libtorch (plain operations, to compare"
-              + " speed and numbers). Default: ${DEFAULT-VALUE}.")
+              + " speed and numbers). Without it: what the pipeline says, polka in those shipped.")
   LossBackend loss;
 
   @Option(

@@ -41,6 +41,9 @@ final class TrainPlan {
     if (options.seeds != null) {
       pipeline = pipeline.withSeeds(options.seeds.seeds());
     }
+    if (options.loss != null) {
+      pipeline = pipeline.withLoss(options.loss);
+    }
     if (options.model != null) {
       pipeline = loading(pipeline, STUDENT, options.model);
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polka.train.checkpoint.RunDirectory;
 import dev.polka.train.config.Arm;
+import dev.polka.train.config.LossBackend;
 import dev.polka.train.job.Trainer;
 import dev.polka.train.job.TrainingJob;
 import dev.polka.train.report.Evaluation;
@@ -11,6 +12,7 @@ import dev.polka.train.report.RunLog;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -78,9 +81,8 @@ class TrainTest {
     TrainingJob job = jobs.get(0);
     assertThat(job.resumed()).isFalse();
     assertThat(job.options())
-        .isEqualTo(
-            new TrainingJob.Options(
-                1, TrainingJob.ExportPrecision.F32, TrainingJob.LossBackend.POLKA, 0));
+        .isEqualTo(new TrainingJob.Options(1, TrainingJob.ExportPrecision.F32, 0));
+    assertThat(job.pipeline().loss()).isEqualTo(LossBackend.POLKA);
     assertThat(job.pipeline().models().get("student").context()).isEqualTo(10);
     assertThat(job.task().tokenizer().vocabSize()).isEqualTo(13);
   }
@@ -106,9 +108,8 @@ class TrainTest {
         .isZero();
     assertThat(jobs.get(0).pipeline().seeds()).containsExactly(4L, 7L, 8L, 9L);
     assertThat(jobs.get(0).options())
-        .isEqualTo(
-            new TrainingJob.Options(
-                5, TrainingJob.ExportPrecision.BF16, TrainingJob.LossBackend.LIBTORCH, 2));
+        .isEqualTo(new TrainingJob.Options(5, TrainingJob.ExportPrecision.BF16, 2));
+    assertThat(jobs.get(0).pipeline().loss()).isEqualTo(LossBackend.LIBTORCH);
   }
 
   @Test
@@ -120,6 +121,52 @@ class TrainTest {
     assertThat(jobs.get(1).resumed()).isTrue();
     assertThat(polka("train", "--quick", "--out", folder, "--resume", "--seeds", "3")).isEqualTo(2);
     assertThat(err.toString()).contains("(seeds: [1,2] -> [3])");
+    assertThat(polka("train", "--quick", "--out", folder, "--resume", "--loss", "libtorch"))
+        .isEqualTo(2);
+    assertThat(err.toString())
+        .contains("(loss: \"polka\" -> \"libtorch\")")
+        .hasLineCount(3); // one for each refusal
+    assertThat(jobs).hasSize(2);
+  }
+
+  @Test
+  void folderThatCannotBeWrittenGivesOneClearLineAndStatusTwo() throws IOException {
+    Path file = Files.writeString(folder.resolve("file"), "");
+    assertRefused(file, file + ": is not a folder");
+    assertRefused(file.resolve("run"), file.resolve("run") + ": cannot be written: ");
+    // Nobody may make anything here, not even root, whom no permission stops elsewhere.
+    assertRefused(Path.of("/proc/polka"), "/proc/polka: cannot be written: ");
+    assertRefused(folder.resolve("none"), "holds no run to go on with", "--resume");
+    assertThat(jobs).isEmpty();
+  }
+
+  private void assertRefused(Path out, String message, Object... more) {
+    err.getBuffer().setLength(0);
+    Stream<Object> always = Stream.of("train", "--quick", "--out", out);
+    assertThat(polka(Stream.concat(always, Stream.of(more)).toArray())).isEqualTo(2);
+    assertThat(err.toString()).startsWith("polka train: ").contains(message).hasLineCount(1);
+  }
+
+  @Test
+  void diskThatFailsGivesOneClearLineAndStatusOne() {
+    Trainer failing =
+        job -> {
+          throw new FileSystemException("metrics.jsonl", null, "No space left on device");
+        };
+    assertThat(polka(Optional.of(failing), "train", "--quick", "--out", folder)).isOne();
+    assertThat(err.toString()).isEqualTo("polka train: metrics.jsonl: No space left on device\n");
+  }
+
+  @Test
+  void unknownKeyOfAConfigurationGivesOneClearLineAndStatusTwo() throws IOException {
+    polka("train", "--quick", "--show-config");
+    Path mine = folder.resolve("mine.yaml");
+    Files.writeString(mine, out.toString().replace("optimizer: {l", "optimiser: {l"));
+    assertThat(polka("train", "--config", mine, "--out", folder.resolve("run"))).isEqualTo(2);
+    assertThat(err.toString())
+        .startsWith("polka train: " + mine + ":")
+        .contains("unknown key 'optimiser'", "did you mean 'optimizer'?")
+        .hasLineCount(1);
   }
 
   @Test

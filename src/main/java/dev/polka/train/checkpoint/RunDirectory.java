@@ -1,5 +1,6 @@
 package dev.polka.train.checkpoint;
 
+import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import dev.polka.train.config.Pipeline;
 import dev.polka.train.config.PipelineTree;
@@ -35,10 +36,10 @@ public final class RunDirectory implements AutoCloseable {
    * @param path the folder, made if missing
    * @param pipeline the configuration
    * @return the folder, open
-   * @throws InputException if the folder holds a run already or another process uses it
-   * @throws IOException if it cannot be written
+   * @throws InputException if the folder holds a run already, another process uses it, or it cannot
+   *     be written
    */
-  public static RunDirectory begin(Path path, Pipeline pipeline) throws IOException {
+  public static RunDirectory begin(Path path, Pipeline pipeline) {
     if (holdsRun(path)) {
       throw new InputException(
           path + ": holds a run already; go on with it by --resume, or choose another --out");
@@ -46,11 +47,15 @@ public final class RunDirectory implements AutoCloseable {
     if (Files.exists(path) && !Files.isDirectory(path)) {
       throw new InputException(path + ": is not a folder");
     }
-    Files.createDirectories(path);
     PipelineTree tree = PipelineTree.of(pipeline);
-    FileChannel lock = lock(path);
-    DurableFiles.writeFile(path.resolve(PIPELINE), file -> Files.writeString(file, tree.json()));
-    return new RunDirectory(path, tree.hash(), lock);
+    try {
+      Files.createDirectories(path);
+      FileChannel lock = lock(path);
+      DurableFiles.writeFile(path.resolve(PIPELINE), file -> Files.writeString(file, tree.json()));
+      return new RunDirectory(path, tree.hash(), lock);
+    } catch (IOException e) {
+      throw unusable(path, "written", e);
+    }
   }
 
   /**
@@ -59,16 +64,20 @@ public final class RunDirectory implements AutoCloseable {
    * @param path the folder
    * @param pipeline the configuration, which must be that of the run
    * @return the folder, open
-   * @throws InputException if the folder holds no run, another process uses it, or the
-   *     configuration has changed; the message names the changed keys
-   * @throws IOException if it cannot be read
+   * @throws InputException if the folder holds no run, another process uses it, it cannot be read
+   *     or written, or the configuration has changed; the message names the changed keys
    */
-  public static RunDirectory resume(Path path, Pipeline pipeline) throws IOException {
+  public static RunDirectory resume(Path path, Pipeline pipeline) {
     if (!holdsRun(path)) {
       throw new InputException(path + ": holds no run to go on with");
     }
     Path file = path.resolve(PIPELINE);
-    PipelineTree before = PipelineTree.parse(Files.readString(file), file.toString());
+    PipelineTree before;
+    try {
+      before = PipelineTree.parse(Files.readString(file), file.toString());
+    } catch (IOException e) {
+      throw unusable(file, "read", e);
+    }
     PipelineTree now = PipelineTree.of(pipeline);
     if (!before.hash().equals(now.hash())) {
       throw new InputException(
@@ -77,7 +86,15 @@ public final class RunDirectory implements AutoCloseable {
               + String.join("; ", before.differences(now))
               + "); resume with the old values, or begin another run");
     }
-    return new RunDirectory(path, now.hash(), lock(path));
+    try {
+      return new RunDirectory(path, now.hash(), lock(path));
+    } catch (IOException e) {
+      throw unusable(path, "written", e);
+    }
+  }
+
+  private static InputException unusable(Path path, String how, IOException e) {
+    return new InputException(path + ": cannot be " + how + ": " + FileFailure.text(e), e);
   }
 
   /**

@@ -22,6 +22,7 @@ import java.util.Set;
  * @param data where problems come from
  * @param models the models by name
  * @param batching how sequences are put into batches
+ * @param loss what computes the losses
  * @param evaluation how every arm is evaluated
  * @param stages in an order in which they can be trained: a stage refers only to earlier ones
  * @param arms what is compared, in the order of the table
@@ -32,6 +33,7 @@ public record Pipeline(
     DataSettings data,
     Map<String, ModelSettings> models,
     BatchingSettings batching,
+    LossBackend loss,
     EvaluationSettings evaluation,
     List<Stage> stages,
     List<Arm> arms) {
@@ -44,6 +46,7 @@ public record Pipeline(
    * @param data where problems come from
    * @param models the models by name
    * @param batching how sequences are put into batches
+   * @param loss what computes the losses
    * @param evaluation how every arm is evaluated
    * @param stages in an order in which they can be trained
    * @param arms what is compared
@@ -164,7 +167,7 @@ public record Pipeline(
    * @return the pipeline
    */
   public Pipeline withSeeds(List<Long> others) {
-    return new Pipeline(name, others, data, models, batching, evaluation, stages, arms);
+    return new Pipeline(name, others, data, models, batching, loss, evaluation, stages, arms);
   }
 
   /**
@@ -174,7 +177,17 @@ public record Pipeline(
    * @return the pipeline
    */
   public Pipeline withData(DataSettings other) {
-    return new Pipeline(name, seeds, other, models, batching, evaluation, stages, arms);
+    return new Pipeline(name, seeds, other, models, batching, loss, evaluation, stages, arms);
+  }
+
+  /**
+   * The same pipeline with its losses computed otherwise.
+   *
+   * @param other what computes them
+   * @return the pipeline
+   */
+  public Pipeline withLoss(LossBackend other) {
+    return new Pipeline(name, seeds, data, models, batching, other, evaluation, stages, arms);
   }
 
   /**
@@ -184,7 +197,7 @@ public record Pipeline(
    * @return the pipeline
    */
   public Pipeline withEvaluation(EvaluationSettings other) {
-    return new Pipeline(name, seeds, data, models, batching, other, stages, arms);
+    return new Pipeline(name, seeds, data, models, batching, loss, other, stages, arms);
   }
 
   /**
@@ -202,7 +215,7 @@ public record Pipeline(
     }
     Map<String, ModelSettings> changed = new LinkedHashMap<>(models);
     changed.put(model, settings);
-    return new Pipeline(name, seeds, data, changed, batching, evaluation, stages, arms);
+    return new Pipeline(name, seeds, data, changed, batching, loss, evaluation, stages, arms);
   }
 
   /**

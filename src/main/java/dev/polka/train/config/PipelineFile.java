@@ -1,5 +1,6 @@
 package dev.polka.train.config;
 
+import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -33,7 +34,7 @@ public final class PipelineFile {
     try {
       return parse(file.toString(), Files.readString(file));
     } catch (IOException e) {
-      throw new InputException(file + ": cannot be read: " + e.getMessage(), e);
+      throw new InputException(file + ": cannot be read: " + FileFailure.text(e), e);
     }
   }
 
@@ -77,7 +78,16 @@ public final class PipelineFile {
   public static Pipeline parse(String name, String text) {
     ConfigNode root = ConfigNode.root(ConfigDocument.parse(name, text));
     root.keys(
-        "name", "seeds", "data", "models", "optimizer", "batching", "evaluation", "stages", "arms");
+        "name",
+        "seeds",
+        "data",
+        "models",
+        "optimizer",
+        "batching",
+        "loss",
+        "evaluation",
+        "stages",
+        "arms");
     OptimizerSettings optimizer =
         StageReader.optimizer(root.child("optimizer"), OptimizerSettings.defaults());
     List<Stage> stages =
@@ -91,6 +101,7 @@ public final class PipelineFile {
                 SettingsReader.data(root.child("data")),
                 models(root.child("models")),
                 SettingsReader.batching(root.child("batching")),
+                root.choice("loss", LossBackend.class, LossBackend.POLKA),
                 SettingsReader.evaluation(root.child("evaluation")),
                 stages,
                 arms));

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -64,7 +65,7 @@ public final class ProblemFile {
     try {
       bytes = Files.readAllBytes(file);
     } catch (IOException e) {
-      throw new InputException(name + ": cannot be read: " + e.getMessage(), e);
+      throw new InputException(name + ": cannot be read: " + FileFailure.text(e), e);
     }
     var problems = new ArrayList<Problem>();
     int start = 0;

@@ -2,6 +2,7 @@ package dev.polka.train.job;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import dev.polka.train.config.DataSettings;
 import dev.polka.train.config.ModelSettings;
@@ -129,7 +130,7 @@ public record TaskPreparation(Pipeline pipeline, TrainingTask task) {
                 + "; teacher and student must have one vocabulary");
       }
     } catch (IOException e) {
-      throw new InputException(other.resolve(name) + ": cannot be read: " + e.getMessage(), e);
+      throw new InputException(other.resolve(name) + ": cannot be read: " + FileFailure.text(e), e);
     }
   }
 
@@ -177,7 +178,7 @@ public record TaskPreparation(Pipeline pipeline, TrainingTask task) {
       }
       return positions.intValue();
     } catch (IOException e) {
-      throw new InputException(config + ": cannot be read: " + e.getMessage(), e);
+      throw new InputException(config + ": cannot be read: " + FileFailure.text(e), e);
     }
   }
 

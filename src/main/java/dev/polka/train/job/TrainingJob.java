@@ -28,11 +28,9 @@ public record TrainingJob(
    *
    * @param checkpointEvery steps between checkpoints, at least 1: the most that a kill loses
    * @param exportPrecision number format of the finished models; checkpoints are always f32
-   * @param loss what computes the losses
    * @param threads threads to use; 0 for all cores
    */
-  public record Options(
-      int checkpointEvery, ExportPrecision exportPrecision, LossBackend loss, int threads) {}
+  public record Options(int checkpointEvery, ExportPrecision exportPrecision, int threads) {}
 
   /** Number format of the finished models. */
   public enum ExportPrecision {
@@ -40,13 +38,5 @@ public record TrainingJob(
     F32,
     /** bfloat16, rounded to nearest even. */
     BF16
-  }
-
-  /** What computes the losses. */
-  public enum LossBackend {
-    /** Polka's kernels. */
-    POLKA,
-    /** Plain libtorch operations, for comparison of speed and numbers. */
-    LIBTORCH
   }
 }

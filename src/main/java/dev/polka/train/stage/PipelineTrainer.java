@@ -91,9 +91,10 @@ public final class PipelineTrainer implements Trainer {
       long seed = part.seed();
       Stage stage = job.pipeline().stage(part.stage());
       Function<StepTimer, Losses> losses =
-          job.options().loss() == TrainingJob.LossBackend.POLKA
-              ? PolkaLosses::new
-              : LibtorchLosses::new;
+          switch (job.pipeline().loss()) {
+            case POLKA -> PolkaLosses::new;
+            case LIBTORCH -> LibtorchLosses::new;
+          };
       try (StageTraining run = new StageTraining(workshop, seed, stage, losses)) {
         long done = 0;
         if (from.isPresent()) {

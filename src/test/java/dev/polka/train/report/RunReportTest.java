@@ -134,6 +134,7 @@ class RunReportTest {
             QUICK.data(),
             QUICK.models(),
             QUICK.batching(),
+            QUICK.loss(),
             QUICK.evaluation(),
             QUICK.stages(),
             List.of(new Arm("x", "<script>alert(1)</script> & co", "bridge")));

@@ -55,8 +55,7 @@ record TinyRun(Pipeline pipeline, TrainingJob.Options options) {
   static TinyRun of(String pipeline) {
     return new TinyRun(
         TaskPreparation.of(PipelineFile.parse("tiny.yaml", pipeline), Path.of("")).pipeline(),
-        new TrainingJob.Options(
-            1, TrainingJob.ExportPrecision.F32, TrainingJob.LossBackend.POLKA, 1));
+        new TrainingJob.Options(1, TrainingJob.ExportPrecision.F32, 1));
   }
 
   TinyRun with(TrainingJob.Options others) {
@@ -64,9 +63,7 @@ record TinyRun(Pipeline pipeline, TrainingJob.Options options) {
   }
 
   TinyRun checkpointingEvery(int steps) {
-    return with(
-        new TrainingJob.Options(
-            steps, options.exportPrecision(), options.loss(), options.threads()));
+    return with(new TrainingJob.Options(steps, options.exportPrecision(), options.threads()));
   }
 
   /** Trains in a folder, going on with a run that it holds. */
