@@ -8,6 +8,19 @@
 
 namespace polka {
 
+// What a thread does while it waits for the next parallel region. It decides what starting one costs.
+enum class WaitPolicy : int32_t { kSpinning, kPassive };
+
+// What libgomp makes of the environment variables OMP_WAIT_POLICY and GOMP_SPINCOUNT (null: not set).
+// Without either, threads spin for some milliseconds before they sleep.
+WaitPolicy WaitPolicyOf(const char* omp_wait_policy, const char* gomp_spincount);
+
+// This process's, read from the environment once.
+WaitPolicy ProcessWaitPolicy();
+
+// Threads that `work_bytes` of memory traffic are worth, at least 1, however many there are.
+int64_t ThreadsWorth(WaitPolicy policy, int64_t work_bytes);
+
 // Threads that `work_bytes` of memory traffic are worth, at most what the call or the process allows.
 int32_t ThreadsFor(const polka_exec& exec, int64_t work_bytes);
 

@@ -146,7 +146,7 @@ TEST_F(LogProbTest, ValuesAndGradientsAreTheReferencesOnEveryTarget) {
 }
 
 TEST_F(LogProbTest, TilesSharedOutAmongThreadsGiveTheSameBits) {
-  Make({1, 600'000});
+  Make({1, 1'600'000});
   EXPECT_FALSE(Forward());
   const std::vector<float> whole = {log_prob[0], max[0], log_sum[0], entropy[0]};
   Backward(true, gradient);
@@ -162,7 +162,7 @@ TEST_F(LogProbTest, TilesSharedOutAmongThreadsGiveTheSameBits) {
 
 TEST_F(LogProbTest, InPlaceGivesTheSameBits) {
   for (const int32_t threads : {1, 3}) {
-    Make({2, 400'000});
+    Make({2, 800'000});
     c.threads = threads;
     Forward();
     Backward(true, gradient);
@@ -174,9 +174,9 @@ TEST_F(LogProbTest, InPlaceGivesTheSameBits) {
 // The target's logit is overwritten with its gradient, 0, before later tiles are written.
 TEST_F(LogProbTest, ATargetAtMinusInfinityHasNoGradientInPlaceEither) {
   for (const int32_t threads : {1, 3}) {
-    Make({2, 400'000});
+    Make({2, 800'000});
     c.threads = threads;
-    targets = {5, 399'999};
+    targets = {5, 799'999};
     At(logits, 0, targets[0]) = At(logits, 1, targets[1]) = -INFINITY;
     Forward();
     EXPECT_EQ(log_prob[0], -INFINITY);

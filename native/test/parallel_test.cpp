@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <stdlib.h>
+
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <thread>
@@ -61,6 +64,44 @@ TEST_F(ParallelTest, ANumberBelowOneRestoresTheMachines) {
     polka_set_threads(machine + 3);
     polka_set_threads(n);
     EXPECT_EQ(polka_threads(), machine);
+  }
+}
+
+TEST_F(ParallelTest, AThreadMoreNeedsHalfAMegabyteWhereThreadsSpinAndTwoWhereTheySleep) {
+  constexpr int64_t kMegabyte = 1024 * 1024;
+  struct Row {
+    WaitPolicy policy;
+    int64_t bytes, threads;
+  };
+  for (const Row& row : {Row{WaitPolicy::kSpinning, 0, 1}, Row{WaitPolicy::kSpinning, kMegabyte - 1, 1},
+                         Row{WaitPolicy::kSpinning, kMegabyte, 2}, Row{WaitPolicy::kSpinning, 64 * kMegabyte, 128},
+                         Row{WaitPolicy::kPassive, 0, 1}, Row{WaitPolicy::kPassive, 4 * kMegabyte - 1, 1},
+                         Row{WaitPolicy::kPassive, 4 * kMegabyte, 2}, Row{WaitPolicy::kPassive, 64 * kMegabyte, 32}}) {
+    EXPECT_EQ(ThreadsWorth(row.policy, row.bytes), row.threads) << row.bytes;
+  }
+}
+
+TEST_F(ParallelTest, TheWaitPolicyIsWhatLibgompReadsFromTheEnvironment) {
+  for (const char* passive : {"PASSIVE", "passive", " Passive "}) {
+    EXPECT_EQ(WaitPolicyOf(passive, nullptr), WaitPolicy::kPassive) << passive;
+    EXPECT_EQ(WaitPolicyOf(passive, ""), WaitPolicy::kPassive) << passive;
+    EXPECT_EQ(WaitPolicyOf(passive, "30000"), WaitPolicy::kSpinning) << passive;
+  }
+  for (const char* spinning : {"ACTIVE", "", "passively", "x"}) {
+    EXPECT_EQ(WaitPolicyOf(spinning, nullptr), WaitPolicy::kSpinning) << spinning;
+    EXPECT_EQ(WaitPolicyOf(spinning, "0"), WaitPolicy::kPassive) << spinning;
+  }
+  EXPECT_EQ(WaitPolicyOf(nullptr, nullptr), WaitPolicy::kSpinning);
+  EXPECT_EQ(WaitPolicyOf(nullptr, "0"), WaitPolicy::kPassive);
+  EXPECT_EQ(WaitPolicyOf(nullptr, "infinity"), WaitPolicy::kSpinning);
+}
+
+TEST_F(ParallelTest, ACallGoesByThePolicyOfItsProcess) {
+  polka_exec exec = {};
+  exec.threads = 8;
+  const WaitPolicy policy = WaitPolicyOf(getenv("OMP_WAIT_POLICY"), getenv("GOMP_SPINCOUNT"));
+  for (const int64_t bytes : {1 << 19, 1 << 20, 3 << 20, 4 << 20, 7 << 20}) {
+    EXPECT_EQ(ThreadsFor(exec, bytes), std::min<int64_t>(8, ThreadsWorth(policy, bytes))) << bytes;
   }
 }
 

@@ -38,12 +38,24 @@ class ConcurrentOperationsTest {
       TokenKlCase.Outputs tokenKl,
       double[] advantages) {}
 
-  private static Everything compute(int caller, int threads) {
-    int cols = 200_000 + 700 * caller; // long enough for several threads
-    Logits logits = Logits.normal(PolicyBatches.ROWS, 900, caller);
+  /** Rows so long that the large operations are worth several threads, however threads wait. */
+  private record Inputs(int caller, Logits logProb, Logits student, Logits teacher, Logits policy) {
+    static Inputs of(int caller) {
+      int cols = 180_000 + 700 * caller;
+      return new Inputs(
+          caller,
+          Logits.normal(3, 2 * cols, caller),
+          Logits.normal(2, cols, caller),
+          Logits.normal(2, cols, ~caller),
+          Logits.normal(PolicyBatches.ROWS, 900, caller));
+    }
+  }
+
+  private static Everything compute(Inputs inputs, int threads) {
+    int caller = inputs.caller;
     long[] targets = Noise.of(caller).indices(PolicyBatches.ROWS, 900);
     ReferenceSoftmax softmax = ReferenceSoftmax.at(0.8f);
-    LogProbCase logProb = LogProbCase.of(Logits.normal(3, cols, caller), softmax, 1, 2, 3);
+    LogProbCase logProb = LogProbCase.of(inputs.logProb, softmax, 1, 2, 3);
     ReferenceBatch batch = PolicyBatches.batch(caller, 0.3);
     ReferenceObjective objective =
         ReferenceObjective.PPO.withSequenceRatio(true).withEntropyBonus(0.1);
@@ -53,14 +65,12 @@ class ConcurrentOperationsTest {
     return new Everything(
         logProb.withThreads(threads).forward(),
         logProb.withThreads(threads).backward(up, up, up),
-        DivergenceCase.of(
-                ReferenceDivergence.jsd(0.5),
-                Logits.normal(2, cols, caller),
-                Logits.normal(2, cols, ~caller),
-                softmax)
+        DivergenceCase.of(ReferenceDivergence.jsd(0.5), inputs.student, inputs.teacher, softmax)
             .withThreads(threads)
             .run(),
-        PolicyLossCase.of(objective, batch).withThreads(threads).fromLogits(logits, targets, 0.8f),
+        PolicyLossCase.of(objective, batch)
+            .withThreads(threads)
+            .fromLogits(inputs.policy, targets, 0.8f),
         TokenKlCase.of(
                 ReferenceTokenKl.of(Estimator.K3, Gradient.PATHWISE),
                 Noise.of(caller).uniforms(500, -3, 0),
@@ -74,9 +84,11 @@ class ConcurrentOperationsTest {
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 4})
   void everyCallerGetsTheSequentialBits(int threads) throws Exception {
+    List<Inputs> inputs = new ArrayList<>();
     List<Everything> sequential = new ArrayList<>();
     for (int caller = 0; caller < CALLERS; caller++) {
-      sequential.add(compute(caller, 1));
+      inputs.add(Inputs.of(caller));
+      sequential.add(compute(inputs.get(caller), 1));
     }
     ExecutorService callers = Executors.newFixedThreadPool(CALLERS);
     CyclicBarrier together = new CyclicBarrier(CALLERS);
@@ -88,7 +100,7 @@ class ConcurrentOperationsTest {
               () -> {
                 for (int round = 0; round < ROUNDS; round++) {
                   together.await(1, TimeUnit.MINUTES);
-                  SameBits.assertSame(compute(id, threads), sequential.get(id));
+                  SameBits.assertSame(compute(inputs.get(id), threads), sequential.get(id));
                 }
                 return null;
               }));

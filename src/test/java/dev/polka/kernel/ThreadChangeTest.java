@@ -10,7 +10,7 @@ import org.junit.jupiter.api.Test;
 
 /** The process's number of threads may change while operations run. */
 class ThreadChangeTest {
-  private static final int COLS = 1_000_000;
+  private static final int COLS = 1_600_000;
 
   @Test
   void aCallUnderWayKeepsTheNumberItBeganWith() throws InterruptedException {
