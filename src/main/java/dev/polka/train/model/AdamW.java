@@ -189,8 +189,19 @@ public final class AdamW implements AutoCloseable {
    * @throws java.io.UncheckedIOException if it cannot be written
    */
   public void save(Path file) {
+    try (SafetensorsCopy copy = copy()) {
+      copy.write(file);
+    }
+  }
+
+  /**
+   * Moments and step number as they are now, for a file like that of {@link #save}.
+   *
+   * @return a copy; the caller closes it
+   */
+  public SafetensorsCopy copy() {
     try (PointerScope scope = new PointerScope()) {
-      Safetensors.write(file, moments(), Map.of(STEP, Long.toString(steps)));
+      return SafetensorsCopy.of(moments(), Map.of(STEP, Long.toString(steps)));
     }
   }
 

@@ -35,7 +35,7 @@ public final class Safetensors {
   private Safetensors() {}
 
   /**
-   * Writes a file and forces it to the disk.
+   * Writes a file. It is not flushed to the disk: who needs that does it for all files at once.
    *
    * @param file the file, replaced if it exists
    * @param tensors tensors on the CPU by name, in the order of the file: f32, bf16, f16, f64 or
@@ -62,7 +62,6 @@ public final class Safetensors {
       for (Tensor tensor : dense.values()) {
         writeAll(channel, tensor);
       }
-      channel.force(true);
     } catch (IOException e) {
       throw new UncheckedIOException(file + ": cannot be written", e);
     }

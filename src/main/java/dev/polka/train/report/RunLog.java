@@ -11,9 +11,9 @@ import java.nio.file.StandardOpenOption;
  * Writes {@code metrics.jsonl}, which holds only values that are the same in every run of the same
  * configuration, and {@code timing.jsonl}, which holds the times.
  *
- * <p>A line is in the file when its method returns. A checkpoint records the lengths that {@link
- * #flush} gives; opened at these lengths again, the logs go on as if what was written after them
- * had never been. For one thread.
+ * <p>A line is in the file when its method returns. A checkpoint records the {@link #lengths} and
+ * flushes; opened at these lengths again, the logs go on as if what was written after them had
+ * never been. For one thread, {@link #flush} aside.
  */
 public final class RunLog implements AutoCloseable {
   /**
@@ -121,15 +121,23 @@ public final class RunLog implements AutoCloseable {
   }
 
   /**
-   * Flushes both logs to disk.
+   * How long both logs are now.
    *
    * @return their lengths
+   * @throws IOException if they cannot be told
+   */
+  public Lengths lengths() throws IOException {
+    return new Lengths(metrics.position(), timing.position());
+  }
+
+  /**
+   * Flushes both logs to disk. Any thread may do so, also while another writes.
+   *
    * @throws IOException if they cannot be flushed
    */
-  public Lengths flush() throws IOException {
+  public void flush() throws IOException {
     metrics.force(true);
     timing.force(true);
-    return new Lengths(metrics.position(), timing.position());
   }
 
   private static void write(FileChannel file, JsonLine line) throws IOException {

@@ -11,7 +11,6 @@ import dev.polka.train.config.Stage;
 import dev.polka.train.job.Trainer;
 import dev.polka.train.job.TrainingJob;
 import dev.polka.train.model.LlamaModel;
-import dev.polka.train.model.Safetensors;
 import dev.polka.train.model.SafetensorsFile;
 import dev.polka.train.model.TorchThreads;
 import dev.polka.train.report.Evaluation;
@@ -46,31 +45,34 @@ public final class PipelineTrainer implements Trainer {
     int used = threads > 0 ? threads : Runtime.getRuntime().availableProcessors();
     TorchThreads.use(used);
     Backend.threads(used);
-    new Run(job, Workshop.of(job), job.directory().checkpoints()).train();
+    CheckpointStore checkpoints = job.directory().checkpoints();
+    Optional<Checkpoint> latest = checkpoints.latest();
+    RunLog.Lengths lengths =
+        latest
+            .map(c -> new RunLog.Lengths(c.state().metricsLength(), c.state().timingLength()))
+            .orElse(new RunLog.Lengths(0, 0));
+    // The writer flushes the log, so it is closed first.
+    try (RunLog log = RunLog.open(job.directory().metrics(), job.directory().timing(), lengths);
+        CheckpointWriter writer = new CheckpointWriter(checkpoints)) {
+      new Run(job, Workshop.of(job), log, writer).train(latest);
+    }
   }
 
   /** One run in progress. */
-  private record Run(TrainingJob job, Workshop workshop, CheckpointStore checkpoints) {
+  private record Run(TrainingJob job, Workshop workshop, RunLog log, CheckpointWriter writer) {
 
-    void train() throws IOException {
-      Optional<Checkpoint> latest = checkpoints.latest();
-      RunLog.Lengths lengths =
-          latest
-              .map(c -> new RunLog.Lengths(c.state().metricsLength(), c.state().timingLength()))
-              .orElse(new RunLog.Lengths(0, 0));
-      try (RunLog log = RunLog.open(job.directory().metrics(), job.directory().timing(), lengths)) {
-        latest.ifPresent(checkpoint -> job.progress().say(goingOn(checkpoint.state())));
-        boolean reached = latest.isEmpty();
-        for (StageRun part : StageRun.plan(job.pipeline())) {
-          boolean here = latest.isPresent() && isAt(latest.get(), part);
-          reached |= here;
-          // What comes before the checkpoint is finished.
-          if (reached) {
-            train(part, here ? latest : Optional.empty(), log);
-          }
+    void train(Optional<Checkpoint> latest) throws IOException {
+      latest.ifPresent(checkpoint -> job.progress().say(goingOn(checkpoint.state())));
+      boolean reached = latest.isEmpty();
+      for (StageRun part : StageRun.plan(job.pipeline())) {
+        boolean here = latest.isPresent() && isAt(latest.get(), part);
+        reached |= here;
+        // What comes before the checkpoint is finished.
+        if (reached) {
+          train(part, here ? latest : Optional.empty());
         }
-        export();
       }
+      export();
     }
 
     private static String goingOn(TrainingState state) {
@@ -87,7 +89,7 @@ public final class PipelineTrainer implements Trainer {
           && checkpoint.state().stage().equals(part.stage());
     }
 
-    private void train(StageRun part, Optional<Checkpoint> from, RunLog log) throws IOException {
+    private void train(StageRun part, Optional<Checkpoint> from) throws IOException {
       long seed = part.seed();
       Stage stage = job.pipeline().stage(part.stage());
       Function<StepTimer, Losses> losses =
@@ -111,19 +113,18 @@ public final class PipelineTrainer implements Trainer {
           if (evaluation.everySteps() > 0
               && done % evaluation.everySteps() == 0
               && done < stage.steps()) {
-            evaluate(run.model(), seed, stage, done, false, log);
+            evaluate(run.model(), seed, stage, done, false);
           }
           StepTiming timing = timer.finish(seed, stage.name(), done, step.tokens());
           log.write(timing);
           // A checkpoint holds the length of the log, so its own time goes into the next step's.
           timer = StepTimer.start();
-          if (done % job.options().checkpointEvery() == 0 || done == stage.steps()) {
-            checkpoint(run, seed, stage, done, log, timer);
-          }
+          boolean due = done % job.options().checkpointEvery() == 0 || done == stage.steps();
+          checkpoint(due ? state(run, seed, stage, done) : null, run, timer);
           job.progress().step(step.metrics(), timing);
         }
         workshop.save(seed, stage.name(), run.model());
-        Evaluation last = evaluate(run.model(), seed, stage, done, true, log);
+        Evaluation last = evaluate(run.model(), seed, stage, done, true);
         job.progress()
             .end(
                 String.format(
@@ -131,8 +132,7 @@ public final class PipelineTrainer implements Trainer {
       }
     }
 
-    private Evaluation evaluate(
-        LlamaModel model, long seed, Stage stage, long done, boolean last, RunLog log)
+    private Evaluation evaluate(LlamaModel model, long seed, Stage stage, long done, boolean last)
         throws IOException {
       double score;
       try {
@@ -153,15 +153,20 @@ public final class PipelineTrainer implements Trainer {
       return evaluation;
     }
 
-    private void checkpoint(
-        StageTraining run, long seed, Stage stage, long done, RunLog log, StepTimer timer)
+    /**
+     * Waits for the last checkpoint to be on the disk, and begins another where there is a state.
+     */
+    private void checkpoint(TrainingState state, StageTraining run, StepTimer timer)
         throws IOException {
       try {
         timer.run(
             Phase.CHECKPOINT,
             () -> {
               try {
-                checkpoint(run, seed, stage, done, log);
+                writer.settle();
+                if (state != null) {
+                  writer.save(state, log, run.model().parameters(), run.updater().optimizer());
+                }
               } catch (IOException e) {
                 throw new UncheckedIOException(e);
               }
@@ -171,24 +176,19 @@ public final class PipelineTrainer implements Trainer {
       }
     }
 
-    private void checkpoint(StageTraining run, long seed, Stage stage, long done, RunLog log)
+    private TrainingState state(StageTraining run, long seed, Stage stage, long done)
         throws IOException {
-      RunLog.Lengths lengths = log.flush();
-      TrainingState state =
-          new TrainingState(
-              job.directory().configHash(),
-              seed,
-              stage.name(),
-              workshop.armsOf(stage.name()),
-              done,
-              done,
-              lengths.metrics(),
-              lengths.timing(),
-              Map.of("optimizerSteps", run.updater().optimizer().steps()));
-      checkpoints.save(
-          state,
-          file -> Safetensors.write(file, run.model().parameters().named(), Map.of("format", "pt")),
-          file -> run.updater().optimizer().save(file));
+      RunLog.Lengths lengths = log.lengths();
+      return new TrainingState(
+          job.directory().configHash(),
+          seed,
+          stage.name(),
+          workshop.armsOf(stage.name()),
+          done,
+          done,
+          lengths.metrics(),
+          lengths.timing(),
+          Map.of("optimizerSteps", run.updater().optimizer().steps()));
     }
 
     private static void restore(StageTraining run, Checkpoint checkpoint) {

@@ -105,7 +105,8 @@ class RunLogTest {
       for (long step = 1; step <= 4; step++) {
         log.write(step(step));
       }
-      lengths = log.flush();
+      lengths = log.lengths();
+      log.flush();
       log.write(step(5));
     }
     Files.writeString(

@@ -16,7 +16,7 @@ final class TinyTraining {
     TinyRun.everyKind(STEPS).in(Path.of(arguments[0]), new Telling());
   }
 
-  /** A line per beginning and step: the number of steps that are safe, over all stages. */
+  /** A line per beginning and step: the number of steps that are done, over all stages. */
   private static final class Telling extends TinyRun.Watching {
     private long before;
 
