@@ -152,6 +152,8 @@ polka_status Check(polka_exec* exec) {
       return Fail(POLKA_OUT_OF_RANGE, "offsets: entry %lld falls, or leaves [0, number of rows]", row);
     case BadRow::kReward:
       return Fail(POLKA_OUT_OF_RANGE, "rewards: reward %lld is infinite", row);
+    case BadRow::kWeight:
+      return Fail(POLKA_OUT_OF_RANGE, "weights: weight %lld is not finite and >= 0", row);
     case BadRow::kSingleton:
       return Fail(POLKA_OUT_OF_RANGE, "rewards: group %lld has one finite reward, at least 2 are needed", row);
     default:

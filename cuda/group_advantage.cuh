@@ -28,6 +28,14 @@ struct GroupAdvantageKernel {
     POLKA_DEVICE Reward operator[](int64_t i) const { return ctx.Load(first + i); }
   };
 
+  // Their weights; ones where there are none, or none are asked for.
+  template <class Context>
+  struct Weights {
+    Context& ctx;
+    const double* first;
+    POLKA_DEVICE double operator[](int64_t i) const { return first == nullptr ? 1 : ctx.Load(first + i); }
+  };
+
   template <class T, class Context>
   POLKA_DEVICE static void Put(Context& ctx, uint64_t address, int64_t g, T value) {
     if (address != 0) ctx.Store(reinterpret_cast<T*>(address) + g, value);
@@ -56,15 +64,23 @@ struct GroupAdvantageKernel {
       ReportRow(ctx, p.status, begin + i, BadRow::kReward, 0);
       bad = true;
     }
-    const GroupStatistics group = DescribeGroup(rewards, end - begin, a.scale == POLKA_SCALE_STD_BIASED);
+    const bool weighs = a.baseline == POLKA_BASELINE_WEIGHTED_MEAN || a.baseline == POLKA_BASELINE_SOFT_MEAN;
+    const bool weighted = weighs && a.weights != 0;
+    const Weights<Context> weights = {ctx, weighted ? reinterpret_cast<const double*>(a.weights) + begin : nullptr};
+    for (int64_t i = 0; weighted && i < end - begin; ++i) {
+      const double w = weights[i];
+      if (w >= 0 && w < INFINITY) continue;
+      ReportRow(ctx, p.status, begin + i, BadRow::kWeight, 0);
+      bad = true;
+    }
+    const GroupStatistics group = DescribeGroup(a, rewards, weights, end - begin);
     if (group.finite == 1 && a.singleton == POLKA_SINGLETON_ERROR) {
       ReportRow(ctx, p.status, g, BadRow::kSingleton, 0);
       bad = true;
     }
     Advantages* advantages = reinterpret_cast<Advantages*>(a.advantages);
     for (int64_t i = 0; i < end - begin; ++i) {
-      const double advantage = Advantage(static_cast<double>(rewards[i]), group, a.baseline, a.scale,
-                                         a.epsilon_placement, a.singleton, a.epsilon);
+      const double advantage = Advantage(a, group, static_cast<double>(rewards[i]), i);
       ctx.Store(advantages + begin + i, static_cast<Advantages>(bad ? NAN : advantage));
     }
     Put(ctx, a.mean, g, bad ? static_cast<double>(NAN) : group.mean);

@@ -15,6 +15,7 @@ enum class BadRow : uint32_t {
   kOffsets = 2,      // offsets[row] falls or leaves [0, count]
   kReward = 3,       // infinite
   kSingleton = 4,    // a group with one finite reward, where that is an error
+  kWeight = 5,       // not finite and >= 0
 };
 
 // An out-of-range target keeps its value as far as 32 bits go.

@@ -82,7 +82,7 @@ TEST(TokenKl, OneTokenMoreOrLessIsCaught) {
 
 template <class Reward, class Result>
 void CheckGroups(const std::vector<int64_t>& offsets, int32_t baseline, int32_t scale, int32_t placement,
-                 int32_t singleton) {
+                 int32_t singleton, bool weighted = false) {
   std::mt19937 random(5);
   std::normal_distribution<double> normal(0, 1);
   std::vector<Reward> rewards;
@@ -90,9 +90,14 @@ void CheckGroups(const std::vector<int64_t>& offsets, int32_t baseline, int32_t 
     rewards.push_back(static_cast<Reward>(i % 11 == 5 ? NAN : i < 8 ? 0.1 : normal(random)));
   }
   const int64_t count = offsets.back(), groups = static_cast<int64_t>(offsets.size()) - 1;
+  std::vector<double> weights;
+  for (int64_t i = 0; i < count; ++i) weights.push_back(static_cast<double>(i % 5));
   Gpu gpu;
   polka_group_advantage_args a = {};
   a.struct_size = sizeof a;
+  if (weighted) a.weights = gpu.Input(weights, "weights");
+  a.soft_beta = 0.7;
+  a.given_scale = 1.5;
   a.count = count;
   a.groups = groups;
   a.rewards = gpu.Input(rewards, "rewards");
@@ -138,6 +143,36 @@ TEST(GroupAdvantage, EveryOptionGivesTheBitsOfTheCpu) {
       }
     }
   }
+}
+
+// The soft mean's exp and log are the device's own on a GPU, and the host's in the emulator.
+TEST(GroupAdvantage, EveryBaselineMeetsEveryScale) {
+  std::vector<int64_t> offsets = {0, 8, 8, 9, 20, 40};
+  for (int64_t g = 0; g < 100; ++g) offsets.push_back(offsets.back() + 1 + g % 7);
+  for (int32_t baseline = POLKA_BASELINE_MEAN; baseline <= POLKA_BASELINE_RUNNER_UP; ++baseline) {
+    if (baseline == POLKA_BASELINE_SOFT_MEAN && !Gpu::kEmulated) continue;
+    for (int32_t scale = POLKA_SCALE_NONE; scale <= POLKA_SCALE_GIVEN; ++scale) {
+      for (const bool weighted : {false, true}) {
+        CheckGroups<double, double>(offsets, baseline, scale, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_RAW, weighted);
+      }
+    }
+  }
+}
+
+TEST(GroupAdvantage, ABadWeightIsReportedAndGivesNan) {
+  Gpu gpu;
+  polka_group_advantage_args a = {};
+  a.count = 3;
+  a.groups = 1;
+  a.rewards = gpu.Input(std::vector<float>{1, 2, 4}, "rewards");
+  a.group_offsets = gpu.Input(std::vector<int64_t>{0, 3}, "group_offsets");
+  a.weights = gpu.Input(std::vector<double>{1, -1, 1}, "weights");
+  a.advantages = gpu.Output<float>(3, "advantages");
+  a.baseline = POLKA_BASELINE_WEIGHTED_MEAN;
+  gpu.Run(a);
+  EXPECT_EQ(gpu.Findings(), "");
+  EXPECT_TRUE(isnan(gpu.Fetch<float>(a.advantages, 3)[0]));
+  EXPECT_EQ(gpu.Status(), (uint64_t{1} << 35) | (uint64_t{5} << 32));
 }
 
 TEST(GroupAdvantage, BadContentsAreReportedAndGiveNan) {

@@ -22,6 +22,17 @@ const int64_t* Offsets(const polka_group_advantage_args& args) {
   return reinterpret_cast<const int64_t*>(args.group_offsets);
 }
 
+bool Weighs(const polka_group_advantage_args& args) {
+  return args.weights != 0 &&
+         (args.baseline == POLKA_BASELINE_WEIGHTED_MEAN || args.baseline == POLKA_BASELINE_SOFT_MEAN);
+}
+
+// The weights of a group, for the formulas.
+struct Weights {
+  const double* first;  // null: ones
+  double operator[](int64_t i) const { return first == nullptr ? 1 : first[i]; }
+};
+
 polka_status CheckOptions(const polka_group_advantage_args& args) {
   if (args.reward_dtype != POLKA_F32 && args.reward_dtype != POLKA_F64) {
     return Fail(POLKA_INVALID_ARGUMENT, "rewards: dtype %d is not f32 or f64", args.reward_dtype);
@@ -29,12 +40,18 @@ polka_status CheckOptions(const polka_group_advantage_args& args) {
   if (args.advantage_dtype != POLKA_F32 && args.advantage_dtype != POLKA_F64) {
     return Fail(POLKA_INVALID_ARGUMENT, "advantages: dtype %d is not f32 or f64", args.advantage_dtype);
   }
-  POLKA_TRY(CheckOption(args.baseline, POLKA_BASELINE_LEAVE_ONE_OUT, "baseline"));
-  POLKA_TRY(CheckOption(args.scale, POLKA_SCALE_STD_BIASED, "scale"));
+  POLKA_TRY(CheckOption(args.baseline, POLKA_BASELINE_RUNNER_UP, "baseline"));
+  POLKA_TRY(CheckOption(args.scale, POLKA_SCALE_GIVEN, "scale"));
   POLKA_TRY(CheckOption(args.epsilon_placement, POLKA_EPSILON_IN_SQRT, "epsilon_placement"));
   POLKA_TRY(CheckOption(args.singleton, POLKA_SINGLETON_ERROR, "singleton"));
   if (!(args.epsilon >= 0) || !isfinite(args.epsilon)) {
     return Fail(POLKA_INVALID_ARGUMENT, "epsilon: %g is not finite and >= 0", args.epsilon);
+  }
+  if (args.baseline == POLKA_BASELINE_SOFT_MEAN && (args.soft_beta == 0 || !isfinite(args.soft_beta))) {
+    return Fail(POLKA_INVALID_ARGUMENT, "soft_beta: %g is not finite and other than 0", args.soft_beta);
+  }
+  if (args.scale == POLKA_SCALE_GIVEN && (!(args.given_scale >= 0) || !isfinite(args.given_scale))) {
+    return Fail(POLKA_INVALID_ARGUMENT, "given_scale: %g is not finite and >= 0", args.given_scale);
   }
   return POLKA_OK;
 }
@@ -47,6 +64,7 @@ polka_status CheckMemory(const polka_group_advantage_args& args) {
   POLKA_TRY(CheckArray(args.advantages, args.count, DtypeBytes(args.advantage_dtype), "advantages"));
   POLKA_TRY(CheckArray(args.group_offsets, 0, 8, "group_offsets"));
   POLKA_TRY(CheckOffsets(args.group_offsets, args.groups, args.count, "group_offsets", OnCpu(args.exec)));
+  POLKA_TRY(CheckArray(args.weights, 0, 8, "weights"));
   POLKA_TRY(CheckArray(args.mean, 0, 8, "mean"));
   POLKA_TRY(CheckArray(args.std, 0, 8, "std"));
   return CheckArray(args.finite_count, 0, 8, "finite_count");
@@ -59,6 +77,13 @@ polka_status CheckRewards(const polka_group_advantage_args& args) {
     if (isinf(rewards[i])) {
       return Fail(POLKA_OUT_OF_RANGE, "rewards: reward %lld is %g, not finite", static_cast<long long>(i),
                   static_cast<double>(rewards[i]));
+    }
+  }
+  const double* weights = Weighs(args) ? reinterpret_cast<const double*>(args.weights) : nullptr;
+  for (int64_t i = 0; weights != nullptr && i < args.count; ++i) {
+    if (!(weights[i] >= 0) || isinf(weights[i])) {
+      return Fail(POLKA_OUT_OF_RANGE, "weights: weight %lld is %g, not finite and >= 0", static_cast<long long>(i),
+                  weights[i]);
     }
   }
   if (args.singleton != POLKA_SINGLETON_ERROR) return POLKA_OK;
@@ -87,10 +112,10 @@ void Run(const polka_group_advantage_args& args) {
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; ++g) {
       const int64_t first = Offsets(args)[g], last = Offsets(args)[g + 1];
-      const GroupStatistics group = DescribeGroup(rewards + first, last - first, args.scale == POLKA_SCALE_STD_BIASED);
+      const Weights weights = {Weighs(args) ? reinterpret_cast<const double*>(args.weights) + first : nullptr};
+      const GroupStatistics group = DescribeGroup(args, rewards + first, weights, last - first);
       for (int64_t i = first; i < last; ++i) {
-        advantages[i] = static_cast<Result>(Advantage(static_cast<double>(rewards[i]), group, args.baseline, args.scale,
-                                                      args.epsilon_placement, args.singleton, args.epsilon));
+        advantages[i] = static_cast<Result>(Advantage(args, group, static_cast<double>(rewards[i]), i - first));
       }
       WriteStatistics(args, g, group);
     }

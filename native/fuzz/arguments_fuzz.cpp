@@ -151,11 +151,66 @@ polka_status GroupAdvantage(Arguments& a) {
   args.epsilon = a.Field(1e-6, {-1.0, 0.0});
   args.reward_dtype = a.Field(args.reward_dtype, {-1, POLKA_I64, 99});
   args.advantage_dtype = a.Field(args.advantage_dtype, {-1, POLKA_BF16, 99});
-  args.baseline = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
-  args.scale = a.Field(static_cast<int32_t>(a.random.Below(3)), {-1, 3});
+  args.baseline = a.Field(static_cast<int32_t>(a.random.Below(5)), {-1, 5});
+  args.scale = a.Field(static_cast<int32_t>(a.random.Below(6)), {-1, 6});
+  if (a.random.OneIn(2)) {
+    args.weights = a.memory.Input(count * 8);
+    for (int64_t i = 0; i < count; ++i) {
+      const double weight = static_cast<double>(a.random.Below(4));
+      reinterpret_cast<double*>(args.weights)[i] = a.Field(weight, {-1.0, static_cast<double>(NAN), 1e300});
+    }
+  }
+  args.soft_beta = a.Field(0.5, {0.0, static_cast<double>(NAN), 1e300, -1e-300});
+  args.given_scale = a.Field(2.0, {0.0, -1.0, static_cast<double>(INFINITY)});
   args.epsilon_placement = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
   args.singleton = a.Field(static_cast<int32_t>(a.random.Below(2)), {POLKA_SINGLETON_ERROR, -1, 3});
   return polka_group_advantage(a.Field(&args, {nullptr}));
+}
+
+polka_status TokenReturns(Arguments& a) {
+  polka_token_returns_args args = {};
+  const int64_t sequences = a.rows == 0 ? a.random.Below(3) : 1 + a.random.Below(4);
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.count = a.Field(a.rows, {INT64_C(-1), INT64_MIN});
+  args.sequences = a.Field(sequences, {INT64_C(-1), INT64_MIN});
+  args.offsets = a.memory.Offsets(sequences, a.rows);
+  reinterpret_cast<int64_t*>(args.offsets)[a.random.Below(sequences + 1)] += a.Field(0, {1, -1, -9});
+  args.rewards = a.RowFloats();
+  const bool values = a.random.OneIn(2);
+  if (values) args.values = a.RowFloats();
+  args.mask = a.Mask();
+  if (a.random.OneIn(2)) args.bootstrap = a.memory.Floats(sequences);
+  if (a.random.OneIn(2)) {
+    args.sequence_lambda = a.memory.Input(sequences * 4);
+    for (int64_t b = 0; b < sequences; ++b) {
+      reinterpret_cast<float*>(args.sequence_lambda)[b] = a.Field(0.5f, {-1.0f, NAN, 2.0f});
+    }
+  }
+  args.advantages = a.Field(values ? a.RowOutput() : 0, {UINT64_C(2)});
+  args.returns = a.RowOutput();
+  args.gamma = a.Field(a.random.Pick({1.0, 0.9, 0.0}), {-1.0, 2.0});
+  args.lambda = a.Field(a.random.Pick({1.0, 0.9, 0.0}), {-1.0, static_cast<double>(NAN)});
+  args.value_lambda = a.Field(a.random.Pick({1.0, 0.9, 0.0}), {-1.0, 2.0});
+  args.length_alpha = a.Field(a.random.Pick({0.0, 0.05}), {-1.0, static_cast<double>(INFINITY)});
+  return polka_token_returns(a.Field(&args, {nullptr}));
+}
+
+polka_status Segment(Arguments& a) {
+  polka_segment_args args = {};
+  const int64_t segments = a.rows == 0 ? a.random.Below(3) : 1 + a.random.Below(4);
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.count = a.Field(a.rows, {INT64_C(-1), INT64_MIN});
+  args.segments = a.Field(segments, {INT64_C(-1), INT64_MIN});
+  args.offsets = a.memory.Offsets(segments, a.rows);
+  reinterpret_cast<int64_t*>(args.offsets)[a.random.Below(segments + 1)] += a.Field(0, {1, -1, -9});
+  args.values = a.RowFloats();
+  args.mask = a.Mask();
+  args.results = a.memory.MaybeOutput(segments * 4);
+  args.broadcast = a.RowOutput();
+  args.reduction = a.Field(static_cast<int32_t>(a.random.Below(5)), {-1, 5, INT32_MIN});
+  return polka_segment(a.Field(&args, {nullptr}));
 }
 
 polka_policy_objective Objective(Arguments& a) {
@@ -253,6 +308,8 @@ constexpr Operation kOperations[] = {
     {"token_kl", TokenKl},
     {"divergence", Divergence},
     {"group_advantage", GroupAdvantage},
+    {"token_returns", TokenReturns},
+    {"segment", Segment},
     {"policy_loss", PolicyLoss},
     {"policy_loss_from_log_prob", PolicyLossFromLogProb},
 };

@@ -260,21 +260,29 @@ polka_status polka_divergence(polka_divergence_args* args);
 /* baseline */
 #define POLKA_BASELINE_MEAN 0          /* R_i - mean_j R_j */
 #define POLKA_BASELINE_LEAVE_ONE_OUT 1 /* R_i - mean_{j != i} R_j */
-/* scale */
+#define POLKA_BASELINE_WEIGHTED_MEAN 2 /* R_i - sum_j w_j R_j / sum_j w_j */
+#define POLKA_BASELINE_SOFT_MEAN 3     /* R_i - ln(sum_j w_j exp(soft_beta R_j) / sum_j w_j) / soft_beta */
+#define POLKA_BASELINE_RUNNER_UP 4     /* the first of the best: R_i - max_{j != i} R_j; any other: 0 */
+/* scale: what the difference is divided by */
 #define POLKA_SCALE_NONE 0
-#define POLKA_SCALE_STD_UNBIASED 1 /* divide by the group's standard deviation over n - 1 */
+#define POLKA_SCALE_STD_UNBIASED 1 /* the group's standard deviation over n - 1 */
 #define POLKA_SCALE_STD_BIASED 2   /* over n */
-/* where epsilon stands */
-#define POLKA_EPSILON_OUTSIDE 0 /* std + epsilon */
-#define POLKA_EPSILON_IN_SQRT 1 /* sqrt(var + epsilon) */
+/* That of the group's other rewards, over n - 2; not divided where those are all equal, or only one. */
+#define POLKA_SCALE_STD_LEAVE_ONE_OUT 3
+#define POLKA_SCALE_MEAN 4  /* the group's mean; a group whose mean is not > 0 gets 0 */
+#define POLKA_SCALE_GIVEN 5 /* given_scale, such as a standard deviation over the whole batch */
+/* where epsilon stands, s being the scale */
+#define POLKA_EPSILON_OUTSIDE 0 /* s + epsilon */
+#define POLKA_EPSILON_IN_SQRT 1 /* sqrt(s^2 + epsilon) */
 /* a group with one finite reward */
 #define POLKA_SINGLETON_ZERO 0  /* advantage 0 */
-#define POLKA_SINGLETON_RAW 1   /* mean 0, std 1, then the same formula */
+#define POLKA_SINGLETON_RAW 1   /* baseline 0, std and mean 1, then the same formula */
 #define POLKA_SINGLETON_ERROR 2 /* POLKA_OUT_OF_RANGE */
 
 /* NaN rewards are excluded from the statistics and get advantage 0. A group whose finite rewards
  * are all equal gets exactly 0. Statistics are f64, two passes. An infinite reward is refused. The
- * advantages may be written over the rewards where both have the same type. */
+ * advantages may be written over the rewards where both have the same type. Weights are read by the
+ * weighted and the soft mean; a group in which those of the finite rewards are all 0 gets 0. */
 typedef struct polka_group_advantage_args {
   int64_t struct_size;
   polka_exec exec;
@@ -284,7 +292,7 @@ typedef struct polka_group_advantage_args {
   uint64_t group_offsets;  /* [groups + 1] int64, from 0 to count, not falling */
   uint64_t advantages;     /* out [count] f32 or f64 */
   uint64_t mean;           /* out [groups] f64, or 0: mean of the finite rewards, NaN if none */
-  uint64_t std;            /* out [groups] f64, or 0: as chosen by scale, unbiased for SCALE_NONE;
+  uint64_t std;            /* out [groups] f64, or 0: over n for STD_BIASED, else over n - 1;
                              0 for one finite reward, NaN for none */
   uint64_t finite_count;   /* out [groups] int64, or 0 */
   uint64_t zero_variance;  /* out [groups] bytes, or 0: 1 where all finite rewards are equal (one or none included) */
@@ -295,9 +303,71 @@ typedef struct polka_group_advantage_args {
   int32_t scale;
   int32_t epsilon_placement;
   int32_t singleton;
+  uint64_t weights;   /* [count] f64, finite and >= 0, such as lengths; or 0: ones */
+  double soft_beta;   /* SOFT_MEAN: finite and not 0 */
+  double given_scale; /* SCALE_GIVEN: finite and >= 0 */
 } polka_group_advantage_args;
 
 polka_status polka_group_advantage(polka_group_advantage_args* args);
+
+/* ---- token_returns ------------------------------------------------------------------------- */
+
+/* Backwards over the unmasked tokens of a sequence, with t' the next of them and 0 (or the bootstrap
+ * value) after the last:
+ *   without values   returns_t = r_t + gamma returns_t'           (gamma 1: sums of what follows)
+ *   with values      delta_t = r_t + gamma V_t' - V_t             (generalized advantage estimation)
+ *                    advantages_t = delta_t + gamma lambda advantages_t'
+ *                    returns_t = V_t + the same sum with value_lambda
+ * A masked token is not read, gets 0, and is passed over: neither discount nor lambda applies to it.
+ * A factor of 0 ends the recursion whatever follows, NaN included. f64 within a sequence. */
+typedef struct polka_token_returns_args {
+  int64_t struct_size;
+  polka_exec exec;
+  int64_t count; /* tokens */
+  int64_t sequences;
+  uint64_t offsets;         /* [sequences + 1] int64, from 0 to count, not falling */
+  uint64_t rewards;         /* [count] f32 */
+  uint64_t values;          /* [count] f32, or 0 */
+  uint64_t mask;            /* [count] bytes, 0 = skip the token; 0 = no mask */
+  uint64_t bootstrap;       /* [sequences] f32: value after the last token (a sequence cut off), or 0: zeros */
+  uint64_t sequence_lambda; /* [sequences] f32 within [0, 1] in place of lambda, or 0 */
+  uint64_t advantages;      /* out [count] f32, or 0; needs values */
+  uint64_t returns;         /* out [count] f32, or 0 */
+  double gamma;             /* within [0, 1] */
+  double lambda;            /* within [0, 1]; values only */
+  double value_lambda;      /* within [0, 1]; values only */
+  /* > 0: lambda of a sequence of n unmasked tokens is 1 - 1 / max(length_alpha n, 1), in place of the two above */
+  double length_alpha;
+} polka_token_returns_args;
+
+polka_status polka_token_returns(polka_token_returns_args* args);
+
+/* ---- segment ------------------------------------------------------------------------------- */
+
+/* reduction over the unmasked tokens x of a segment; of a segment without any */
+#define POLKA_SEGMENT_SUM 0          /* sum x; 0 */
+#define POLKA_SEGMENT_MEAN 1         /* mean x; 0 */
+#define POLKA_SEGMENT_MEAN_EXP 2     /* mean exp(x); 0 */
+#define POLKA_SEGMENT_LOG_MEAN_EXP 3 /* ln mean exp(x), whatever the size of x; -inf */
+#define POLKA_SEGMENT_MAX 4          /* max x; -inf */
+
+/* One number per segment of tokens: a sequence, or a step of one. A masked token is not read. A NaN
+ * makes its segment NaN. f64 within a segment, in the order of its tokens. */
+typedef struct polka_segment_args {
+  int64_t struct_size;
+  polka_exec exec;
+  int64_t count; /* tokens */
+  int64_t segments;
+  uint64_t offsets;   /* [segments + 1] int64, from 0 to count, not falling */
+  uint64_t values;    /* [count] f32 */
+  uint64_t mask;      /* [count] bytes, 0 = skip the token; 0 = no mask */
+  uint64_t results;   /* out [segments] f32, or 0 */
+  uint64_t broadcast; /* out [count] f32, or 0: of each token its segment's result; 0 where masked */
+  int32_t reduction;
+  int32_t reserved;
+} polka_segment_args;
+
+polka_status polka_segment(polka_segment_args* args);
 
 /* ---- policy_loss --------------------------------------------------------------------------- */
 

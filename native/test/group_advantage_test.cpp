@@ -20,6 +20,8 @@ struct Options {
   int32_t placement = POLKA_EPSILON_OUTSIDE;
   int32_t singleton = POLKA_SINGLETON_ZERO;
   double epsilon = 1e-6;
+  double soft_beta = 0;
+  double given_scale = 0;
 };
 
 struct Result {
@@ -60,6 +62,8 @@ struct Call {
     args.scale = o.scale;
     args.epsilon_placement = o.placement;
     args.singleton = o.singleton;
+    args.soft_beta = o.soft_beta;
+    args.given_scale = o.given_scale;
   }
 };
 
@@ -95,7 +99,7 @@ TEST(GroupAdvantageTest, EveryOptionMatchesTheReferenceOnRaggedGroups) {
     for (int32_t scale : {POLKA_SCALE_NONE, POLKA_SCALE_STD_UNBIASED, POLKA_SCALE_STD_BIASED}) {
       for (int32_t placement : {POLKA_EPSILON_OUTSIDE, POLKA_EPSILON_IN_SQRT}) {
         for (double epsilon : {0.0, 1e-6, 0.5}) {
-          const Options o = {baseline, scale, placement, POLKA_SINGLETON_ZERO, epsilon};
+          const Options o = {baseline, scale, placement, POLKA_SINGLETON_ZERO, epsilon, 0, 0};
           const Result result = Compute(rewards, offsets, o);
           for (size_t g = 0; g + 1 < offsets.size(); ++g) {
             const std::vector<double> group(rewards.begin() + offsets[g], rewards.begin() + offsets[g + 1]);
@@ -114,8 +118,8 @@ TEST(GroupAdvantageTest, ZeroVarianceGroupsGiveExactlyZero) {
     for (int hundredths = -300; hundredths <= 300; ++hundredths) {
       const double v = hundredths / 100.0;
       for (double epsilon : {0.0, 1e-9}) {
-        const Options o = {POLKA_BASELINE_MEAN, POLKA_SCALE_STD_UNBIASED, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO,
-                           epsilon};
+        const Options o = {
+            POLKA_BASELINE_MEAN, POLKA_SCALE_STD_UNBIASED, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO, epsilon, 0, 0};
         const Result f64 = Compute(std::vector<double>(n, v), {0, n}, o);
         const Result f32 = Compute(std::vector<float>(n, static_cast<float>(v)), {0, n}, o);
         ASSERT_EQ(f64.advantages, std::vector<double>(n, 0.0)) << v;
@@ -145,7 +149,8 @@ TEST(GroupAdvantageTest, OneOddRewardAmongEqualOnesKeepsItsDigits) {
 
 TEST(GroupAdvantageTest, TinyAndHugeDifferencesNeitherVanishNorOverflow) {
   for (double unit : {1e-300, 1e-160, 1.0, 1e160, 1e300}) {
-    const Options o = {POLKA_BASELINE_MEAN, POLKA_SCALE_STD_BIASED, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO, 0};
+    const Options o = {
+        POLKA_BASELINE_MEAN, POLKA_SCALE_STD_BIASED, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO, 0, 0, 0};
     const Result result = Compute<double>({0, unit, 2 * unit, unit}, {0, 4}, o);
     EXPECT_NEAR(result.advantages[0], -sqrt(2.0), 1e-14);
     EXPECT_NEAR(result.advantages[1], 0, 1e-14);
@@ -265,8 +270,14 @@ TEST(GroupAdvantageTest, BadArgumentsAreNamed) {
       {[](auto& a) { a.advantage_dtype = 9; }, POLKA_INVALID_ARGUMENT, "advantages: dtype 9 is not f32 or f64"},
       {[](auto& a) { a.epsilon = -1; }, POLKA_INVALID_ARGUMENT, "epsilon: -1 is not finite and >= 0"},
       {[](auto& a) { a.epsilon = NAN; }, POLKA_INVALID_ARGUMENT, "epsilon: nan is not finite and >= 0"},
-      {[](auto& a) { a.baseline = 2; }, POLKA_INVALID_ARGUMENT, "baseline: 2 is outside [0, 1]"},
-      {[](auto& a) { a.scale = -1; }, POLKA_INVALID_ARGUMENT, "scale: -1 is outside [0, 2]"},
+      {[](auto& a) { a.baseline = 5; }, POLKA_INVALID_ARGUMENT, "baseline: 5 is outside [0, 4]"},
+      {[](auto& a) { a.scale = -1; }, POLKA_INVALID_ARGUMENT, "scale: -1 is outside [0, 5]"},
+      {[](auto& a) { a.baseline = POLKA_BASELINE_SOFT_MEAN; }, POLKA_INVALID_ARGUMENT,
+       "soft_beta: 0 is not finite and other than 0"},
+      {[](auto& a) { a.scale = POLKA_SCALE_GIVEN, a.given_scale = INFINITY; }, POLKA_INVALID_ARGUMENT,
+       "given_scale: inf is not finite and >= 0"},
+      {[](auto& a) { a.weights = 4; }, POLKA_INVALID_ARGUMENT,
+       "weights: address is not aligned to its 8-byte elements"},
       {[](auto& a) { a.epsilon_placement = 2; }, POLKA_INVALID_ARGUMENT, "epsilon_placement: 2 is outside [0, 1]"},
       {[](auto& a) { a.singleton = 3; }, POLKA_INVALID_ARGUMENT, "singleton: 3 is outside [0, 2]"},
       {[](auto& a) { a.exec.device_type = POLKA_CUDA; }, POLKA_UNAVAILABLE,
@@ -277,6 +288,149 @@ TEST(GroupAdvantageTest, BadArgumentsAreNamed) {
     c.spoil(call.args);
     EXPECT_EQ(polka_group_advantage(&call.args), c.status);
     EXPECT_STREQ(polka_last_error(), c.text);
+  }
+}
+
+// Advantages of one group with weights.
+std::vector<double> Weighted(std::vector<double> rewards, const std::vector<double>& weights, const Options& o) {
+  const int64_t n = static_cast<int64_t>(rewards.size());
+  Call<double> call(std::move(rewards), {0, n}, o);
+  call.args.weights = weights.empty() ? 0 : Address(weights.data());
+  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OK) << polka_last_error();
+  return call.result.advantages;
+}
+
+TEST(GroupAdvantageTest, TheWeightedMeanIsThatOfTheFiniteRewards) {
+  Options o;
+  o.baseline = POLKA_BASELINE_WEIGHTED_MEAN;
+  o.scale = POLKA_SCALE_NONE;
+  // (2 * 1 + 6 * 3) / 8 = 2.5
+  EXPECT_EQ(Weighted({1, NAN, 3}, {2, 100, 6}, o), (std::vector<double>{-1.5, 0, 0.5}));
+  EXPECT_EQ(Weighted({1, 3}, {}, o), (std::vector<double>{-1, 1}));
+  EXPECT_EQ(Weighted({1, 3, 8}, {0, 0, 4}, o), (std::vector<double>{-7, -5, 0}));
+  EXPECT_EQ(Weighted({1, 3, NAN}, {0, 0, 4}, o), (std::vector<double>{0, 0, 0}));
+  EXPECT_EQ(Weighted({3, 3}, {1, 5}, o), (std::vector<double>{0, 0}));
+}
+
+TEST(GroupAdvantageTest, TheSoftMeanLiesBetweenTheMeanAndTheMaximum) {
+  Options o;
+  o.baseline = POLKA_BASELINE_SOFT_MEAN;
+  o.scale = POLKA_SCALE_NONE;
+  o.soft_beta = 2;
+  const double expected = log((exp(2.0) + 3 * exp(-1.0)) / 4) / 2;
+  EXPECT_NEAR(Weighted({1, -0.5}, {1, 3}, o)[0], 1 - expected, 1e-15);
+  o.soft_beta = 1e-9;
+  EXPECT_NEAR(Weighted({1, 2, 6}, {}, o)[0], -2, 1e-8);
+  o.soft_beta = 1e6;
+  EXPECT_NEAR(Weighted({1, 2, 6}, {}, o)[0], -5 + log(3) / 1e6, 1e-12);
+  o.soft_beta = -1e6;
+  EXPECT_NEAR(Weighted({1, 2, 6}, {}, o)[2], 5 - log(3) / 1e6, 1e-12);
+}
+
+TEST(GroupAdvantageTest, OnlyTheBestRewardStandsAboveTheRunnerUp) {
+  Options o;
+  o.baseline = POLKA_BASELINE_RUNNER_UP;
+  o.scale = POLKA_SCALE_NONE;
+  EXPECT_EQ(Compute<double>({1, NAN, 7, 4}, {0, 4}, o).advantages, (std::vector<double>{0, 0, 3, 0}));
+  EXPECT_EQ(Compute<double>({7, 4, 7}, {0, 3}, o).advantages, (std::vector<double>{0, 0, 0}));
+  EXPECT_EQ(Compute<double>({7, -4}, {0, 2}, o).advantages, (std::vector<double>{11, 0}));
+}
+
+TEST(GroupAdvantageTest, TheStandardDeviationOfTheOthersKeepsItsDigits) {
+  std::mt19937_64 random(3);
+  std::normal_distribution<double> normal(0, 1);
+  Options o;
+  o.baseline = POLKA_BASELINE_LEAVE_ONE_OUT;
+  o.scale = POLKA_SCALE_STD_LEAVE_ONE_OUT;
+  o.epsilon = 0;
+  for (size_t n = 2; n <= 40; ++n) {
+    for (const double outlier : {0.0, 1e3, 1e9}) {
+      std::vector<double> rewards(n);
+      for (double& r : rewards) r = normal(random);
+      rewards[n / 2] += outlier;
+      const std::vector<double> actual = Weighted(rewards, {}, o);
+      for (size_t i = 0; i < n; ++i) {
+        std::vector<double> others = rewards;
+        others.erase(others.begin() + static_cast<int64_t>(i));
+        double sum = 0, squares = 0;
+        for (const double r : others) sum += r;
+        const double mean = sum / static_cast<double>(n - 1);
+        for (const double r : others) squares += (r - mean) * (r - mean);
+        const double std = n < 3 ? 1 : sqrt(squares / static_cast<double>(n - 2));
+        EXPECT_NEAR(actual[i], (rewards[i] - mean) / std, 1e-12 * (1 + fabs(actual[i]))) << n << " " << i;
+      }
+    }
+  }
+}
+
+TEST(GroupAdvantageTest, WhereTheOthersAreEqualNothingIsDivided) {
+  Options o;
+  o.baseline = POLKA_BASELINE_LEAVE_ONE_OUT;
+  o.scale = POLKA_SCALE_STD_LEAVE_ONE_OUT;
+  for (const double v : {0.98, 1.0, 12.84}) {
+    for (const size_t n : {2u, 3u, 16u}) {
+      std::vector<double> rewards(n, v);
+      rewards[0] = 0;
+      EXPECT_NEAR(Weighted(rewards, {}, o)[0], -v, 1e-14 * v);
+    }
+  }
+}
+
+TEST(GroupAdvantageTest, ScalingByTheMeanLeavesOutGroupsWithoutSuccess) {
+  Options o;
+  o.scale = POLKA_SCALE_MEAN;
+  o.epsilon = 0;
+  const Result result = Compute<double>({1, 0, 0, 1, 0, 0, -1, -2}, {0, 4, 6, 8}, o);
+  EXPECT_EQ(result.advantages, (std::vector<double>{1, -1, -1, 1, 0, 0, 0, 0}));
+}
+
+TEST(GroupAdvantageTest, AGivenScaleTakesThePlaceOfTheGroupsOwn) {
+  Options o;
+  o.scale = POLKA_SCALE_GIVEN;
+  o.given_scale = 3.5;
+  o.epsilon = 0.5;
+  EXPECT_EQ(Compute<double>({1, 3, 5, 9}, {0, 2, 4}, o).advantages, (std::vector<double>{-0.25, 0.25, -0.5, 0.5}));
+  o.placement = POLKA_EPSILON_IN_SQRT;
+  EXPECT_EQ(Compute<double>({1, 3}, {0, 2}, o).advantages[1], 1 / sqrt(3.5 * 3.5 + 0.5));
+}
+
+TEST(GroupAdvantageTest, EveryBaselineAndScaleGivesEqualRewardsExactlyZero) {
+  for (int32_t baseline = POLKA_BASELINE_MEAN; baseline <= POLKA_BASELINE_RUNNER_UP; ++baseline) {
+    for (int32_t scale = POLKA_SCALE_NONE; scale <= POLKA_SCALE_GIVEN; ++scale) {
+      const Options o = {baseline, scale, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO, 1e-9, 0.3, 0.1};
+      for (size_t n = 1; n <= 64; n += 7) {
+        for (int hundredths = -100; hundredths <= 100; ++hundredths) {
+          ASSERT_EQ(Weighted(std::vector<double>(n, hundredths / 100.0), {}, o), std::vector<double>(n, 0.0));
+        }
+      }
+    }
+  }
+}
+
+TEST(GroupAdvantageTest, AdvantagesMayBeWrittenOverTheRewards) {
+  for (int32_t baseline = POLKA_BASELINE_MEAN; baseline <= POLKA_BASELINE_RUNNER_UP; ++baseline) {
+    for (int32_t scale = POLKA_SCALE_NONE; scale <= POLKA_SCALE_GIVEN; ++scale) {
+      const Options o = {baseline, scale, POLKA_EPSILON_OUTSIDE, POLKA_SINGLETON_ZERO, 1e-9, 0.3, 0.1};
+      Call<double> apart({3, 1, 4, 1, 5, 9, 2, 6}, {0, 5, 8}, o), in_place({3, 1, 4, 1, 5, 9, 2, 6}, {0, 5, 8}, o);
+      in_place.args.advantages = in_place.args.rewards;
+      ASSERT_EQ(polka_group_advantage(&apart.args), POLKA_OK);
+      ASSERT_EQ(polka_group_advantage(&in_place.args), POLKA_OK);
+      EXPECT_EQ(in_place.rewards, apart.result.advantages);
+    }
+  }
+}
+
+TEST(GroupAdvantageTest, ABadWeightIsRefusedByItsIndex) {
+  Options o;
+  o.baseline = POLKA_BASELINE_WEIGHTED_MEAN;
+  for (const double bad : {-1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    const std::vector<double> weights = {1, bad};
+    Call<double> call({1, 2}, {0, 2}, o);
+    call.args.weights = Address(weights.data());
+    EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OUT_OF_RANGE);
+    EXPECT_NE(std::string(polka_last_error()).find("weights: weight 1 is "), std::string::npos);
+    call.args.baseline = POLKA_BASELINE_MEAN;
+    EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OK) << "weights that are not read are not checked";
   }
 }
 

@@ -17,6 +17,8 @@ namespace {
 #include "policy_term.inl"
 #include "policy_loss.inl"
 #include "group_advantage.inl"
+#include "token_returns.inl"
+#include "segment.inl"
 
 }  // namespace
 
@@ -73,15 +75,27 @@ __global__ void PolicyTokens(polka_policy_objective o, const float* in, polka_po
 
 template <class Reward>
 __device__ void Advantages(const polka_group_advantage_args& args, const Reward* rewards) {
-  const GroupStatistics group = DescribeGroup(rewards, args.count, args.scale == POLKA_SCALE_STD_BIASED);
-  reinterpret_cast<double*>(args.advantages)[0] =
-      Advantage(static_cast<double>(rewards[0]), group, args.baseline, args.scale, args.epsilon_placement,
-                args.singleton, args.epsilon);
+  const GroupStatistics group = DescribeGroup(args, rewards, reinterpret_cast<const double*>(args.weights), args.count);
+  reinterpret_cast<double*>(args.advantages)[0] = Advantage(args, group, static_cast<double>(rewards[0]), 0);
 }
 
 __global__ void GroupAdvantages(polka_group_advantage_args args) {
   Advantages(args, reinterpret_cast<const float*>(args.rewards));
   Advantages(args, reinterpret_cast<const double*>(args.rewards));
+}
+
+__global__ void TokenReturnSequence(polka_token_returns_args args, const float* in, double* out) {
+  const ReturnFactors factors = FactorsOf(args, SequenceLambda(args, in, 0, 3));
+  ReturnState state = StartReturns(in[0]);
+  const ReturnsOfToken token = StepBack(state, factors, in[1], in[2], args.values != 0);
+  out[0] = token.advantage;
+  out[1] = token.returns;
+}
+
+__global__ void Segments(const float* in, double* out) {
+  SegmentState state = StartSegment();
+  for (int i = 0; i < 4; ++i) AddToSegment(POLKA_SEGMENT_LOG_MEAN_EXP, state, in[i]);
+  out[0] = FinishSegment(POLKA_SEGMENT_LOG_MEAN_EXP, state);
 }
 
 }  // namespace polka::cuda

@@ -1,5 +1,6 @@
 package dev.polka.kernel;
 
+import dev.polka.memory.Doubles;
 import dev.polka.memory.Longs;
 import java.util.Objects;
 
@@ -7,15 +8,18 @@ import java.util.Objects;
  * How rewards fall into groups: all samples of one prompt, one after the other. Groups may be
  * ragged.
  *
- * <p>Immutable and thread-safe, apart from the memory that {@link #ofOffsets} views.
+ * <p>Immutable and thread-safe, apart from the memory that {@link #ofOffsets} and {@link
+ * #withWeights} view.
  */
 public final class Groups {
   private final long size; // 0: ragged
+  private final Doubles weights; // null: none
   private volatile Longs offsets; // of at least as many groups as were ever asked for
 
-  private Groups(long size, Longs offsets) {
+  private Groups(long size, Longs offsets, Doubles weights) {
     this.size = size;
     this.offsets = offsets;
+    this.weights = weights;
   }
 
   /**
@@ -29,7 +33,7 @@ public final class Groups {
     if (size < 1) {
       throw new IllegalArgumentException("groups: size is " + size + ", not at least 1");
     }
-    return new Groups(size, Longs.copyOf(0));
+    return new Groups(size, Longs.copyOf(0), null);
   }
 
   /**
@@ -45,7 +49,18 @@ public final class Groups {
       throw new IllegalArgumentException(
           "groups: no offsets; even no groups need the one offset 0");
     }
-    return new Groups(0, offsets);
+    return new Groups(0, offsets, null);
+  }
+
+  /**
+   * Adds a weight for each reward, for {@link Baseline#WEIGHTED_MEAN} and {@link
+   * Baseline#SOFT_MEAN}. They are read by each call.
+   *
+   * @param weights f64, one per reward, finite and at least 0, such as the lengths of the answers
+   * @return the same groups with them
+   */
+  public Groups withWeights(Doubles weights) {
+    return new Groups(size, offsets, Objects.requireNonNull(weights, "weights"));
   }
 
   /**
@@ -64,6 +79,10 @@ public final class Groups {
           "groups: " + rewards + " rewards do not divide into groups of " + size);
     }
     return rewards / size;
+  }
+
+  Doubles weights() {
+    return weights;
   }
 
   /** The offsets, of {@code count} groups or more: those of equal groups are a prefix of any. */

@@ -59,6 +59,13 @@ final class Require {
     return value;
   }
 
+  static double unit(String name, double value) {
+    if (!(value >= 0 && value <= 1)) {
+      throw new IllegalArgumentException(name + ": " + value + " is outside [0, 1]");
+    }
+    return value;
+  }
+
   static void sameShape(String name, Matrix matrix, Matrix logits) {
     if (matrix.rows() != logits.rows() || matrix.cols() != logits.cols()) {
       throw new IllegalArgumentException(

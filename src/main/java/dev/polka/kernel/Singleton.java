@@ -4,7 +4,9 @@ package dev.polka.kernel;
 public enum Singleton {
   /** Advantage 0: nothing can be learned from it (TRL, verl's vectorised RLOO). The default. */
   ZERO,
-  /** Mean 0 and standard deviation 1, then the same formula: the raw reward (verl GRPO). */
+  /**
+   * Baseline 0, standard deviation and mean 1, then the same formula: the raw reward (verl GRPO).
+   */
   RAW,
   /** The call throws {@link IndexOutOfBoundsException} naming the group. */
   ERROR;

@@ -71,6 +71,37 @@ class AllocationTest {
   }
 
   @Test
+  void weightedGroupAdvantageAllocatesNothing() {
+    Groups weighted = Groups.ofSize(2).withWeights(Doubles.copyOf(1, 2, 3, 4));
+    try (var out = GroupAdvantageResult.allocate(Placement.CPU, DType.F64, 4, 2)) {
+      GroupAdvantage opo = GroupAdvantage.opo();
+
+      assertThat(allocatedBy(() -> opo.forward(ROWS, weighted, out))).isZero();
+    }
+  }
+
+  @Test
+  void tokenReturnsAllocateNothing() {
+    TokenReturnsInput input =
+        TokenReturnsInput.of(ROWS, OFFSETS).withMask(Bytes.copyOf(true, true, false, true));
+    TokenReturnsInput withValues = input.withValues(ROWS);
+    TokenReturns discounted = TokenReturns.discounted(1);
+    TokenReturns gae = TokenReturns.gae(1, 0.95).withLengthAdaptiveLambda(0.05);
+    try (TokenReturnsResult out = TokenReturnsResult.allocate(ROWS)) {
+      assertThat(allocatedBy(() -> discounted.forward(input, out))).isZero();
+      assertThat(allocatedBy(() -> gae.forward(withValues, out))).isZero();
+    }
+  }
+
+  @Test
+  void segmentAllocatesNothing() {
+    Segments segments = Segments.of(OFFSETS).withMask(Bytes.copyOf(true, true, false, true));
+    try (SegmentResult out = SegmentResult.allocate(Placement.CPU, 2, 4)) {
+      assertThat(allocatedBy(() -> Segment.logMeanExp().forward(ROWS, segments, out))).isZero();
+    }
+  }
+
+  @Test
   void tokenKlAllocatesNothing() {
     TokenKl k3 = TokenKl.of(KlEstimator.K3);
     TokenKlInput input =

@@ -20,9 +20,12 @@ public final class GroupAdvantageStruct {
   public static final int SCALE = 148;
   public static final int EPSILON_PLACEMENT = 152;
   public static final int SINGLETON = 156;
+  public static final int WEIGHTS = 160;
+  public static final int SOFT_BETA = 168;
+  public static final int GIVEN_SCALE = 176;
 
   /** Bytes of the whole struct. */
-  public static final int SIZE = 160;
+  public static final int SIZE = 184;
 
   private GroupAdvantageStruct() {}
 }

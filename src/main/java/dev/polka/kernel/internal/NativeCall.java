@@ -5,7 +5,9 @@ import dev.polka.kernel.internal.gen.polka_group_advantage_args;
 import dev.polka.kernel.internal.gen.polka_log_prob_backward_args;
 import dev.polka.kernel.internal.gen.polka_log_prob_forward_args;
 import dev.polka.kernel.internal.gen.polka_policy_loss_args;
+import dev.polka.kernel.internal.gen.polka_segment_args;
 import dev.polka.kernel.internal.gen.polka_token_kl_args;
+import dev.polka.kernel.internal.gen.polka_token_returns_args;
 import dev.polka.memory.Allocation;
 import dev.polka.memory.Allocator;
 import dev.polka.memory.DType;
@@ -47,6 +49,8 @@ public final class NativeCall {
   private final polka_divergence_args divergence = new polka_divergence_args(start);
   private final polka_group_advantage_args groupAdvantage = new polka_group_advantage_args(start);
   private final polka_policy_loss_args policyLoss = new polka_policy_loss_args(start);
+  private final polka_token_returns_args tokenReturns = new polka_token_returns_args(start);
+  private final polka_segment_args segment = new polka_segment_args(start);
 
   private final Object[] views = new Object[VIEWS];
   private final String[] names = new String[VIEWS];
@@ -266,5 +270,13 @@ public final class NativeCall {
 
   public polka_policy_loss_args policyLoss() {
     return policyLoss;
+  }
+
+  public polka_token_returns_args tokenReturns() {
+    return tokenReturns;
+  }
+
+  public polka_segment_args segment() {
+    return segment;
   }
 }

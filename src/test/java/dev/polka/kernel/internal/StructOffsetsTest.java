@@ -36,6 +36,8 @@ class StructOffsetsTest {
         Arguments.of(TokenKlStruct.class, polka_token_kl_args.class),
         Arguments.of(DivergenceStruct.class, polka_divergence_args.class),
         Arguments.of(GroupAdvantageStruct.class, polka_group_advantage_args.class),
+        Arguments.of(TokenReturnsStruct.class, polka_token_returns_args.class),
+        Arguments.of(SegmentStruct.class, polka_segment_args.class),
         Arguments.of(PolicyObjectiveStruct.class, polka_policy_objective.class),
         Arguments.of(TokenBatchStruct.class, polka_token_batch.class),
         Arguments.of(PolicyLossMetricsStruct.class, polka_policy_loss_metrics.class),
