@@ -364,7 +364,7 @@ TEST(PolicyLoss, SequenceRatiosInTwoLaunches) {
 
 // With a penalty towards the old policy, a likelihood term and the masks by entropy and by drift.
 TEST(PolicyLoss, EveryKindOfObjective) {
-  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_VESPO; ++kind) {
+  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_REGRESSION; ++kind) {
     for (const bool masked : {false, true}) {
       const Layout layout = {POLKA_F32, 60, 331};
       const Logits logits(layout, 31);
@@ -375,6 +375,7 @@ TEST(PolicyLoss, EveryKindOfObjective) {
       o.tau_positive = o.rate_positive = o.shape_negative = 2;
       o.tau_negative = o.rate_negative = o.shape_positive = 3;
       o.trust_low = o.trust_high = 0.003f;
+      o.regression_scale = 0.5f;
       o.surrogate_max = masked ? 1.1f : 0;
       o.ratio_level = kind >= POLKA_OBJECTIVE_GMPO ? POLKA_RATIO_SEQUENCE : POLKA_RATIO_TOKEN;
       o.anchor_estimator = POLKA_KL_K2;

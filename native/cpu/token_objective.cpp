@@ -232,7 +232,7 @@ polka_status CheckCoefficient(double value, const char* name) {
 
 // What only some kinds read.
 polka_status CheckKind(const polka_policy_objective& o) {
-  POLKA_TRY(CheckOption(o.kind, POLKA_OBJECTIVE_VESPO, "kind"));
+  POLKA_TRY(CheckOption(o.kind, POLKA_OBJECTIVE_REGRESSION, "kind"));
   const double dual_clip = o.dual_clip, ratio_max = o.ratio_max, clip_high = o.clip_high;
   if (o.kind != POLKA_OBJECTIVE_CLIP && (dual_clip != 0 || ratio_max != 0)) {
     return Fail(POLKA_INVALID_ARGUMENT, "dual_clip, ratio_max: %g and %g belong to kind 0, not to %d", dual_clip,
@@ -244,6 +244,10 @@ polka_status CheckKind(const polka_policy_objective& o) {
   if (ratio_max != 0 && !(ratio_max > 1 + clip_high && isfinite(ratio_max))) {
     return Fail(POLKA_INVALID_ARGUMENT, "ratio_max: %g is neither 0 (off) nor finite and > 1 + clip_high = %g",
                 ratio_max, 1 + clip_high);
+  }
+  if (o.kind >= POLKA_OBJECTIVE_GMPO && o.ratio_level != POLKA_RATIO_SEQUENCE) {
+    return Fail(POLKA_INVALID_ARGUMENT, "ratio_level: %d, but kind %d needs the sequence's ratio", o.ratio_level,
+                o.kind);
   }
   switch (o.kind) {
     case POLKA_OBJECTIVE_SAPO:
@@ -259,12 +263,9 @@ polka_status CheckKind(const polka_policy_objective& o) {
       POLKA_TRY(CheckCoefficient(o.shape_positive, "shape_positive"));
       POLKA_TRY(CheckCoefficient(o.shape_negative, "shape_negative"));
       POLKA_TRY(CheckPositive(o.rate_positive, "rate_positive"));
-      POLKA_TRY(CheckPositive(o.rate_negative, "rate_negative"));
-      [[fallthrough]];
-    case POLKA_OBJECTIVE_GMPO:
-      if (o.ratio_level == POLKA_RATIO_SEQUENCE) return POLKA_OK;
-      return Fail(POLKA_INVALID_ARGUMENT, "ratio_level: %d, but kind %d needs the sequence's ratio", o.ratio_level,
-                  o.kind);
+      return CheckPositive(o.rate_negative, "rate_negative");
+    case POLKA_OBJECTIVE_REGRESSION:
+      return CheckPositive(o.regression_scale, "regression_scale");
     default:
       return POLKA_OK;
   }

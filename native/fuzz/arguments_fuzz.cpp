@@ -218,14 +218,15 @@ polka_policy_objective Objective(Arguments& a) {
   o.entropy_coefficient = a.Field(a.random.Pick({0.0, 0.01}), {-1.0});
   o.clip_low = a.Field(0.2f, {-1.0f, 2.0f});
   o.clip_high = a.Field(0.28f, {-1.0f});
-  const int32_t kind = static_cast<int32_t>(a.random.Below(POLKA_OBJECTIVE_VESPO + 1));
-  o.kind = a.Field(kind, {-1, POLKA_OBJECTIVE_VESPO + 1, INT32_MAX});
+  const int32_t kind = static_cast<int32_t>(a.random.Below(POLKA_OBJECTIVE_REGRESSION + 1));
+  o.kind = a.Field(kind, {-1, POLKA_OBJECTIVE_REGRESSION + 1, INT32_MAX});
   const bool clip = kind == POLKA_OBJECTIVE_CLIP, whole = kind >= POLKA_OBJECTIVE_GMPO;
   o.dual_clip = a.Field(clip ? a.random.Pick({0.0f, 3.0f}) : 0, {-1.0f, 0.5f});
   o.ratio_max = a.Field(clip ? a.random.Pick({0.0f, 5.0f}) : 0, {-1.0f, 1.0f});
   o.tau_positive = o.rate_positive = a.Field(1.0f, {0.0f, NAN});
   o.tau_negative = o.rate_negative = a.Field(2.0f, {-1.0f, INFINITY});
   o.shape_positive = o.shape_negative = a.Field(3.0f, {NAN});
+  o.regression_scale = a.Field(0.5f, {0.0f, -1.0f, NAN});
   o.trust_low = a.Field(0.1f, {-1.0f, INFINITY});
   o.trust_high = a.Field(0.1f, {NAN});
   o.surrogate_max = a.Field(a.random.Pick({0.0f, 2.0f}), {-1.0f});

@@ -395,13 +395,16 @@ polka_status polka_segment(polka_segment_args* args);
  * (1 - p0) ln((1 - p0 + 1e-8) / (1 - p + 1e-8)) */
 #define POLKA_OBJECTIVE_DPPO_KL 8
 #define POLKA_OBJECTIVE_IPO 9 /* -trust_low <= p - p0 <= trust_high, whatever A */
-/* The last two need the sequence's ratio. GMPO: -A r, r = exp(mean of the held log-ratios), each held
+/* The next two need the sequence's ratio. GMPO: -A r, r = exp(mean of the held log-ratios), each held
  * at clip_high where A > 0 and above it, at -clip_low where A < 0 and below it; the geometric mean g
  * of the sequence's weights takes the place of w_t. VESPO: -A sg(phi) x, phi = exp(rate + shape ln W -
  * rate W), rate and shape by the sign of A, W = exp(sum over the sequence of the clamped log-ratio +
  * ln w_t) within [1e-8, exp(20)]; elsewhere w_t is 1. */
 #define POLKA_OBJECTIVE_GMPO 10
 #define POLKA_OBJECTIVE_VESPO 11
+/* (regression_scale D - A)^2, D = sum over the sequence of its log-ratios, never clamped. Needs the
+ * sequence's ratio; unlike in the others, an advantage of 0 is a target like any other. */
+#define POLKA_OBJECTIVE_REGRESSION 12
 
 /*   loss = sum_t n_t (w_t m_t (l_t + anchor_coefficient b_t anchor_t) + kl_coefficient kl_t)
  *        - sum_t e_t entropy_coefficient H_t - sum_t q_t nll_coefficient c_t x_t
@@ -446,7 +449,7 @@ typedef struct polka_policy_objective {
   float off_policy_max;    /* 0 = off, else > 0 */
   int32_t kind;
   int32_t anchor_estimator; /* POLKA_KL_*; NONE where anchor_coefficient is 0 */
-  int32_t reserved;
+  float regression_scale;   /* REGRESSION: finite and > 0 */
 } polka_policy_objective;
 
 typedef struct polka_token_batch {

@@ -191,6 +191,9 @@ POLKA_MATH TokenTerms<T> MakeTerms(const polka_policy_objective& o, const TokenI
       terms.sequence_weight = phi / static_cast<double>(state.tokens);
       break;
     }
+    case POLKA_OBJECTIVE_REGRESSION:
+      terms.policy = RegressionTerm(o, ratio, state.mean_log_ratio, state.tokens, t.advantage);
+      break;
     default:
       terms.policy = DetachedTerm(o, ratio, t.log_prob, t.advantage);
   }

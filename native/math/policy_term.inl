@@ -193,3 +193,18 @@ POLKA_MATH HeldLogRatio<T> HoldLogRatio(const polka_policy_objective& o, T log_r
   const bool held_low = below && advantage < 0, held_high = above && advantage > 0;
   return {held_low ? low : held_high ? high : log_ratio, below, above, held_low || held_high};
 }
+
+// The policy's implicit reward, scale times the sum of the sequence's log-ratios, fitted to A by least
+// squares: SPPO (Wu et al. 2024) and, with the group's mean of that reward in A, GVPO (Zhang et al.
+// 2025). All tokens of a sequence have the same term.
+template <class T>
+POLKA_MATH PolicyTerm<T> RegressionTerm(const polka_policy_objective& o, Ratio<T> r, double mean_log_ratio,
+                                        int64_t tokens, T advantage) {
+  PolicyTerm<T> term = RatioTerm(o, r, advantage);
+  const double slope = static_cast<double>(o.regression_scale) * static_cast<double>(tokens);
+  const double residual = slope * mean_log_ratio - static_cast<double>(advantage);
+  term.loss = T(residual * residual);
+  term.ratio_derivative = T(2 * slope * residual);
+  term.clip_low = term.clip_high = false;
+  return term;
+}

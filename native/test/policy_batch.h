@@ -36,7 +36,8 @@ inline polka_policy_objective ObjectiveOf(int32_t kind) {
   o.shape_positive = o.rate_negative = 2;
   o.rate_positive = o.shape_negative = 3;
   o.trust_low = o.trust_high = 0.05f;
-  if (kind == POLKA_OBJECTIVE_GMPO || kind == POLKA_OBJECTIVE_VESPO) o.ratio_level = POLKA_RATIO_SEQUENCE;
+  o.regression_scale = 0.5f;
+  if (kind >= POLKA_OBJECTIVE_GMPO) o.ratio_level = POLKA_RATIO_SEQUENCE;
   return o;
 }
 

@@ -22,7 +22,7 @@ using test::Workspace;
 // Every kind, both ratio levels, both sequence gradients, with every term on.
 std::vector<polka_policy_objective> Objectives() {
   std::vector<polka_policy_objective> all;
-  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_VESPO; ++kind) {
+  for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_REGRESSION; ++kind) {
     for (int32_t level : {POLKA_RATIO_TOKEN, POLKA_RATIO_SEQUENCE}) {
       for (int32_t gradient : {POLKA_SEQUENCE_TOKEN_DETACHED, POLKA_SEQUENCE_THROUGH_MEAN}) {
         polka_policy_objective o = test::ObjectiveOf(kind);

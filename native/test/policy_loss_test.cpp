@@ -60,7 +60,7 @@ double ClipValue(const polka_policy_objective& o, double ratio, double a) {
 
 // One token as the reference sees it: `r` lives, everything named frozen is stopped.
 struct Token {
-  double x, frozen, old, r, frozen_r, a, phi;
+  double x, frozen, old, r, frozen_r, a, phi, sum;
 };
 
 bool Keeps(const polka_policy_objective& o, const Token& t) {
@@ -97,6 +97,8 @@ double TermValue(const polka_policy_objective& o, const Token& t) {
       return -t.a * t.r;
     case POLKA_OBJECTIVE_VESPO:
       return -t.a * t.phi * t.x;
+    case POLKA_OBJECTIVE_REGRESSION:
+      return pow(o.regression_scale * t.sum - t.a, 2);
     default:
       return ClipValue(o, t.r, t.a);
   }
@@ -132,10 +134,12 @@ double Loss(const PolicyBatch& b, const Doubles& x, const Doubles& frozen, const
     for (int64_t i = b.offsets[s]; i < b.offsets[s + 1]; ++i) {
       if (!counted(i)) continue;
       const double old = old_of(i), a = advantage(i);
+      double sum = 0;
       double log_ratio = clamp(x[i] - old, -bound, bound), frozen_log_ratio = clamp(frozen[i] - old, -bound, bound);
       if (o.ratio_level == POLKA_RATIO_SEQUENCE) {
         const double own = HeldValue(o, x[i] - old, a) - HeldValue(o, frozen[i] - old, a);
         log_ratio = o.sequence_gradient == POLKA_SEQUENCE_THROUGH_MEAN ? live / tokens : own + stopped / tokens;
+        sum = log_ratio * tokens;
         log_ratio = min<double>(log_ratio, o.sequence_max_log_ratio);
         frozen_log_ratio = min<double>(stopped / tokens, o.sequence_max_log_ratio);
       }
@@ -143,7 +147,7 @@ double Loss(const PolicyBatch& b, const Doubles& x, const Doubles& frozen, const
                    rate = a < 0 ? o.rate_negative : o.rate_positive;
       const double log_w = clamp(clamped + log_weight, log(1e-8), 20.0);
       const double phi = exp(rate + shape * log_w - rate * exp(log_w));
-      double term = TermValue(o, {x[i], frozen[i], old, exp(log_ratio), exp(frozen_log_ratio), a, phi});
+      double term = TermValue(o, {x[i], frozen[i], old, exp(log_ratio), exp(frozen_log_ratio), a, phi, sum});
       if (o.anchor_estimator != POLKA_KL_NONE) {
         term += o.anchor_coefficient * (b.anchor_weights.empty() ? 1.0 : b.anchor_weights[i]) *
                 KlValue(o.anchor_estimator, x[i] - old, o);
@@ -151,7 +155,7 @@ double Loss(const PolicyBatch& b, const Doubles& x, const Doubles& frozen, const
       const bool masked = (o.entropy_threshold > 0 && entropy[i] < o.entropy_threshold) ||
                           (o.off_policy_max > 0 && a < 0 && drift / tokens > o.off_policy_max);
       term *= masked ? 0 : o.kind == POLKA_OBJECTIVE_GMPO ? exp(log_weight / tokens) : 1;
-      if (o.kind < POLKA_OBJECTIVE_GMPO) term *= weight_of(i);
+      if (o.kind < POLKA_OBJECTIVE_GMPO || o.kind == POLKA_OBJECTIVE_REGRESSION) term *= weight_of(i);
       if (o.kl_estimator != POLKA_KL_NONE) {
         term += o.kl_coefficient * KlTerm(o, x[i], frozen[i], b.ref[i], old, !b.old.empty());
       }
@@ -189,7 +193,7 @@ TEST(PolicyLossTest, EveryCombinationOfOptionsMatchesTheReference) {
   for (int round = 0; round < 1500; ++round) {
     PolicyBatch b = RandomBatch(round);
     polka_policy_objective& o = b.objective;
-    o = test::ObjectiveOf(static_cast<int32_t>(random() % (POLKA_OBJECTIVE_VESPO + 1)));
+    o = test::ObjectiveOf(static_cast<int32_t>(random() % (POLKA_OBJECTIVE_REGRESSION + 1)));
     o.clip_low = one_of(0.05, 0.2, 3e-4, 10.0, INFINITY);
     o.clip_high = one_of(0.05, 0.28, 4e-4, INFINITY);
     const bool clip = o.kind == POLKA_OBJECTIVE_CLIP;

@@ -116,6 +116,26 @@ TEST(PolicyObjectiveTest, DerivativesAreRightOnBothSidesOfEveryBound) {
   }
 }
 
+TEST(PolicyObjectiveTest, ARegressionFitsTheSumOfTheLogRatios) {
+  PolicyBatch b = Ratios(POLKA_OBJECTIVE_REGRESSION, {1, 1, 1}, {2, 2, 2});
+  b.old = {-1.5f, -1.25f, -0.5f};  // D = 0.5 + 0.25 - 0.5
+  b.objective.regression_scale = 4;
+  b.divisor = 3;
+  for (int32_t gradient : {POLKA_SEQUENCE_TOKEN_DETACHED, POLKA_SEQUENCE_THROUGH_MEAN}) {
+    b.objective.sequence_gradient = gradient;
+    EXPECT_EQ(Compute(b).metrics.loss, 1);
+    ExpectGradient(b, {2 * 4 * -1.0, 2 * 4 * -1.0, 2 * 4 * -1.0});
+  }
+}
+
+TEST(PolicyObjectiveTest, ARegressionDoesNotClampItsLogRatios) {
+  PolicyBatch b = Ratios(POLKA_OBJECTIVE_REGRESSION, {1}, {0});
+  b.objective.regression_scale = 1;
+  b.old = {-101};
+  EXPECT_EQ(Compute(b).metrics.loss, 100 * 100);
+  ExpectGradient(b, {200});
+}
+
 TEST(PolicyObjectiveTest, NoKindGivesNanHoweverFarThePoliciesAreApart) {
   for (int32_t kind = POLKA_OBJECTIVE_CLIP; kind <= POLKA_OBJECTIVE_VESPO; ++kind) {
     for (float d : {10.5f, 15.0f, 19.9f, 20.1f, 89.0f, 100.0f, INFINITY}) {
@@ -204,7 +224,7 @@ TEST(PolicyObjectiveTest, OptionsOfAKindAreChecked) {
     const char* text;
   };
   const Case cases[] = {
-      {0, [](auto& o) { o.kind = 12; }, "kind: 12 is outside [0, 11]"},
+      {0, [](auto& o) { o.kind = 13; }, "kind: 13 is outside [0, 12]"},
       {1, [](auto& o) { o.dual_clip = 3; }, "dual_clip, ratio_max: 3 and 0 belong to kind 0, not to 1"},
       {6, [](auto& o) { o.tau_positive = 0; }, "tau_positive: 0 is not finite and > 0"},
       {6, [](auto& o) { o.tau_negative = NAN; }, "tau_negative: nan is not finite and > 0"},
@@ -217,6 +237,9 @@ TEST(PolicyObjectiveTest, OptionsOfAKindAreChecked) {
        "ratio_level: 0, but kind 11 needs the sequence's ratio"},
       {11, [](auto& o) { o.rate_negative = 0; }, "rate_negative: 0 is not finite and > 0"},
       {11, [](auto& o) { o.shape_positive = INFINITY; }, "shape_positive: inf is not finite"},
+      {12, [](auto& o) { o.ratio_level = POLKA_RATIO_TOKEN; },
+       "ratio_level: 0, but kind 12 needs the sequence's ratio"},
+      {12, [](auto& o) { o.regression_scale = 0; }, "regression_scale: 0 is not finite and > 0"},
       {0, [](auto& o) { o.anchor_coefficient = 1; }, "anchor_coefficient: 1 needs anchor_estimator"},
       {0, [](auto& o) { o.anchor_estimator = -1; }, "anchor_estimator: -1 is outside [0, 4]"},
       {0, [](auto& o) { o.nll_coefficient = NAN; }, "nll_coefficient: nan is not finite"},

@@ -216,6 +216,11 @@ public final class PolicyLoss extends ObjectiveOptions {
     return reinforce().withAnchor(KlEstimator.K2, beta);
   }
 
+  /** {@return the loss of SPPO: {@link Surrogate.Regression} at scale 1} A is eta times R. */
+  public static PolicyLoss sppo() {
+    return of(new Surrogate.Regression(1), RatioLevel.SEQUENCE, NONE, NONE);
+  }
+
   /**
    * {@return the loss of Clip-Cov: PPO's} The tokens whose covariance is too high are dropped by
    * weights, which {@code dev.polka.policy.CovarianceSelection} makes. Cui et al. 2025.

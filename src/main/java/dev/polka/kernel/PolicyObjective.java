@@ -176,6 +176,9 @@ record PolicyObjective(
       struct.putFloat(at + PolicyObjectiveStruct.RATE_POSITIVE, weight.ratePositive());
       struct.putFloat(at + PolicyObjectiveStruct.SHAPE_NEGATIVE, weight.shapeNegative());
       struct.putFloat(at + PolicyObjectiveStruct.RATE_NEGATIVE, weight.rateNegative());
+    } else if (surrogate instanceof Surrogate.Regression regression) {
+      kind = PolkaNative.POLKA_OBJECTIVE_REGRESSION;
+      struct.putFloat(at + PolicyObjectiveStruct.REGRESSION_SCALE, regression.scale());
     } else {
       kind =
           switch ((Surrogate.Basic) surrogate) {

@@ -162,9 +162,37 @@ public sealed interface Surrogate {
   }
 
   /**
+   * {@code (scale D - A)^2} with D the sum of the sequence's log-ratios: the reward that the policy
+   * implies is fitted to A by least squares. Every token of a sequence has this loss, so {@link
+   * Normalizer#sequences} gives the mean over sequences. D is not exponentiated, hence never
+   * clamped, and the clip has no meaning. Needs {@link RatioLevel#SEQUENCE}.
+   *
+   * <p>SPPO (Wu et al. 2024) has scale 1 and eta times the reward as A; GVPO (Zhang et al. 2025)
+   * has scale beta, and for A see {@code dev.polka.policy.Gvpo}.
+   *
+   * @param scale what D is multiplied by
+   */
+  record Regression(float scale) implements Surrogate {
+    /**
+     * Checks the parameter.
+     *
+     * @param scale see the record
+     * @throws IllegalArgumentException if it is not finite and > 0
+     */
+    public Regression {
+      Require.positive("scale", scale);
+    }
+
+    @Override
+    public boolean needsSequenceRatio() {
+      return true;
+    }
+  }
+
+  /**
    * Whether the surrogate is defined for the ratio of a sequence only.
    *
-   * @return true for {@link Basic#GEOMETRIC_MEAN} and {@link GammaWeight}
+   * @return true for {@link Basic#GEOMETRIC_MEAN}, {@link GammaWeight} and {@link Regression}
    */
   default boolean needsSequenceRatio() {
     return false;

@@ -3,6 +3,7 @@ package dev.polka.kernel;
 import dev.polka.reference.Accuracy;
 import dev.polka.reference.ReferenceBatch;
 import dev.polka.reference.ReferenceDistribution;
+import dev.polka.reference.ReferenceObjective.Kind;
 import dev.polka.reference.ReferencePolicyLoss;
 import dev.polka.reference.ReferencePolicyLoss.Result;
 import dev.polka.reference.ReferenceSoftmax;
@@ -84,6 +85,8 @@ final class PolicyLossAccuracy {
         policy.objective().anchorCoefficient() * (anchors == null ? 1 : Math.abs(anchors[t]));
     return share(t) * inputs * (Math.abs(weight) * (Math.abs(batch.advantages()[t]) + anchor) + kl)
         + Math.abs(policy.objective().likelihood())
+        // A regression's slope grows with the sequence, and is rounded as a whole.
+        + (policy.objective().kind() == Kind.REGRESSION ? Math.abs(expected.dLogProb[t]) : 0)
         + Math.abs(expected.dEntropy[t]) * Math.max(1, Math.abs(batch.entropy()[t]));
   }
 

@@ -75,6 +75,7 @@ public record PolicyLossCase(
           case DPPO_TV -> trust(Surrogate.Measure.TOTAL_VARIATION, bound, ratioMax);
           case DPPO_KL -> trust(Surrogate.Measure.KL, bound, ratioMax);
           case IPO -> trust(Surrogate.Measure.PROBABILITY, bound, ratioMax);
+          case REGRESSION -> new Surrogate.Regression((float) objective.regressionScale());
           case VESPO ->
               new Surrogate.GammaWeight(
                   (float) objective.shape(1),

@@ -12,6 +12,7 @@ import dev.polka.reference.ReferencePolicyLoss.Result;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.EnumSource.Mode;
 
 class SurrogateTest {
   @Test
@@ -22,6 +23,8 @@ class SurrogateTest {
             "CLIP, clip [1 - 3.0E-4, 1 + 4.0E-4], sequence ratio THROUGH_MEAN,"
                 + " KL 0.1 K3, STRAIGHT_THROUGH_K2");
     assertThat(PolicyLoss.cispo()).hasToString("CISPO, clip [1 - none, 1 + 0.2]");
+    assertThat(PolicyLoss.sppo())
+        .hasToString("Regression[scale=1.0], sequence ratio THROUGH_MEAN");
     assertThat(PolicyLoss.reinforce()).hasToString("REINFORCE");
     assertThat(PolicyLoss.dro(0.05)).hasToString("REINFORCE, anchor 0.05 K2");
     assertThat(PolicyLoss.sapo()).hasToString("SoftGate[tauPositive=1.0, tauNegative=1.05]");
@@ -116,7 +119,7 @@ class SurrogateTest {
   }
 
   @ParameterizedTest
-  @EnumSource(Kind.class)
+  @EnumSource(value = Kind.class, mode = Mode.EXCLUDE, names = "REGRESSION")
   void theOnPolicyGradientIsThatOfReinforce(Kind kind) {
     ReferenceBatch onPolicy = PolicyBatches.batch(6, 0).withMask(null);
     // A weight of one, so that weights of a sequence are one too.
@@ -140,6 +143,27 @@ class SurrogateTest {
 
     for (int row = 0; row < gradient.length; row++) {
       assertThat(gradient[row]).isCloseTo(-batch.advantages()[row], within(1e-6));
+    }
+  }
+
+  @Test
+  void aRegressionPullsTheImpliedRewardTowardsTheAdvantage() {
+    try (Floats logProb = Floats.copyOf(-1, -2, -3);
+        Floats old = Floats.copyOf(-1.5f, -2.25f, -2.5f);
+        Floats advantages = Floats.copyOf(2, -1);
+        Longs offsets = Longs.copyOf(0, 2, 3);
+        Longs tokens = Longs.copyOf(2, 1)) {
+      TokenBatch batch =
+          TokenBatch.ofOffsets(offsets).withOld(old).withSequenceAdvantages(advantages);
+
+      LossResult result =
+          PolicyLoss.sppo()
+              .forwardBackward(logProb, null, batch, Normalizer.sequences(2, tokens));
+
+      // Residuals 0.75 - 2 and -0.5 + 1.
+      assertThat(result.loss()).isEqualTo((1.25 * 1.25 + 0.5 * 0.5) / 2);
+      assertThat(result.logProbGradient().toArray()).containsExactly(-1.25f, -1.25f, 0.5f);
+      result.close();
     }
   }
 

@@ -25,7 +25,8 @@ public final class ReferenceObjective implements Cloneable {
     DPPO_KL,
     IPO,
     GMPO,
-    VESPO
+    VESPO,
+    REGRESSION
   }
 
   /** PPO's symmetric clip at 0.2 with the log-ratio bounds at 20. */
@@ -56,6 +57,7 @@ public final class ReferenceObjective implements Cloneable {
   private double likelihood;
   private double entropyThreshold;
   private double offPolicyMax;
+  private double regressionScale = 0.5;
 
   private ReferenceObjective() {}
 
@@ -70,7 +72,7 @@ public final class ReferenceObjective implements Cloneable {
   }
 
   public ReferenceObjective withKind(Kind value) {
-    boolean whole = value == Kind.GMPO || value == Kind.VESPO;
+    boolean whole = value.compareTo(Kind.GMPO) >= 0;
     return with(
         o -> {
           o.kind = value;
@@ -266,6 +268,10 @@ public final class ReferenceObjective implements Cloneable {
 
   public double offPolicyMax() {
     return offPolicyMax;
+  }
+
+  public double regressionScale() {
+    return regressionScale;
   }
 
   @Override

@@ -192,6 +192,7 @@ public final class ReferencePolicyLoss {
     double r = tokenRatio(d);
     double stoppedR = tokenRatio(logRatio(t, batch.stopped()));
     boolean bound = Math.abs(d) > objective.maxLogRatio();
+    double sum = d;
     if (objective.sequenceRatio()) {
       double stopped = s.stoppedLogRatio / s.tokens;
       double own = heldLogRatio(t, batch.logProb()) - heldLogRatio(t, batch.stopped());
@@ -199,13 +200,23 @@ public final class ReferencePolicyLoss {
       r = sequenceRatio(mean);
       stoppedR = sequenceRatio(stopped);
       bound = mean > objective.sequenceMaxLogRatio();
+      sum = mean * s.tokens;
     }
     double a = batch.advantages()[t];
     double logW = Math.max(Math.log(1e-8), Math.min(20, s.boundedLogRatio + s.logWeight));
     double rate = objective.rate(a);
     double phi = Math.exp(rate + objective.shape(a) * logW - rate * Math.exp(logW));
     return new ReferenceTerm.Token(
-        r, bound ? 0 : r, stoppedR, batch.logProb()[t], batch.stopped()[t], old(t), a, phi);
+        r,
+        bound ? 0 : r,
+        stoppedR,
+        batch.logProb()[t],
+        batch.stopped()[t],
+        old(t),
+        a,
+        phi,
+        sum,
+        s.tokens);
   }
 
   private void addToken(int t, int b, Sums s, boolean offPolicy) {

@@ -20,7 +20,7 @@ record ReferenceTerm(
   /**
    * What a term is made of: the ratio r with dr / d log-ratio, the ratio that stopped gradients
    * see, log-prob and old log-prob (the ones that stopped gradients see have the suffix),
-   * advantage, and VESPO's weight.
+   * advantage, VESPO's weight, and the sum of the sequence's log-ratios.
    */
   record Token(
       double r,
@@ -30,7 +30,9 @@ record ReferenceTerm(
       double stoppedLogProb,
       double old,
       double advantage,
-      double phi) {}
+      double phi,
+      double sum,
+      int tokens) {}
 
   static ReferenceTerm of(ReferenceObjective o, Token t) {
     return switch (o.kind()) {
@@ -39,6 +41,7 @@ record ReferenceTerm(
       case DPPO_TV, DPPO_KL, IPO -> trust(o, t);
       case GMPO -> ratio(o, t, false);
       case VESPO -> weighted(o, t, t.phi, false, false, false);
+      case REGRESSION -> regression(o, t);
       default -> detached(o, t);
     };
   }
@@ -154,6 +157,21 @@ record ReferenceTerm(
         t.stoppedR > o.trustRatioMax(),
         term.below,
         term.above,
+        false,
+        false);
+  }
+
+  /** Squared; by the mean log-ratio its slope is the number of tokens times that by the sum. */
+  private static ReferenceTerm regression(ReferenceObjective o, Token t) {
+    double residual = o.regressionScale() * t.sum - t.advantage;
+    return new ReferenceTerm(
+        residual * residual,
+        2 * residual * o.regressionScale() * t.tokens,
+        0,
+        false,
+        false,
+        below(o, t),
+        above(o, t),
         false,
         false);
   }

@@ -31,7 +31,7 @@ public final class PolicyObjectiveStruct {
   public static final int OFF_POLICY_MAX = 120;
   public static final int KIND = 124;
   public static final int ANCHOR_ESTIMATOR = 128;
-  public static final int RESERVED = 132;
+  public static final int REGRESSION_SCALE = 132;
 
   /** Bytes of the whole struct. */
   public static final int SIZE = 136;
