@@ -84,6 +84,21 @@ public final class Normalizer {
   }
 
   /**
+   * Multiplies the loss by the number of replicas, for trainers that average the replicas'
+   * gradients where the counts of the step ask for their sum (verl {@code dp_size}).
+   *
+   * @param replicas how many
+   * @return the normalizer with it
+   * @throws IllegalArgumentException if {@code replicas} is not at least 1
+   */
+  public Normalizer withAveragedReplicas(int replicas) {
+    if (replicas < 1) {
+      throw new IllegalArgumentException("replicas: " + replicas + " is not at least 1");
+    }
+    return new Normalizer(divisor / replicas, tokenCounts);
+  }
+
+  /**
    * What the sum is divided by.
    *
    * @return the divisor
