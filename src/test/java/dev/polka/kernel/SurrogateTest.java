@@ -23,8 +23,7 @@ class SurrogateTest {
             "CLIP, clip [1 - 3.0E-4, 1 + 4.0E-4], sequence ratio THROUGH_MEAN,"
                 + " KL 0.1 K3, STRAIGHT_THROUGH_K2");
     assertThat(PolicyLoss.cispo()).hasToString("CISPO, clip [1 - none, 1 + 0.2]");
-    assertThat(PolicyLoss.sppo())
-        .hasToString("Regression[scale=1.0], sequence ratio THROUGH_MEAN");
+    assertThat(PolicyLoss.sppo()).hasToString("Regression[scale=1.0], sequence ratio THROUGH_MEAN");
     assertThat(PolicyLoss.reinforce()).hasToString("REINFORCE");
     assertThat(PolicyLoss.dro(0.05)).hasToString("REINFORCE, anchor 0.05 K2");
     assertThat(PolicyLoss.sapo()).hasToString("SoftGate[tauPositive=1.0, tauNegative=1.05]");
@@ -157,8 +156,7 @@ class SurrogateTest {
           TokenBatch.ofOffsets(offsets).withOld(old).withSequenceAdvantages(advantages);
 
       LossResult result =
-          PolicyLoss.sppo()
-              .forwardBackward(logProb, null, batch, Normalizer.sequences(2, tokens));
+          PolicyLoss.sppo().forwardBackward(logProb, null, batch, Normalizer.sequences(2, tokens));
 
       // Residuals 0.75 - 2 and -0.5 + 1.
       assertThat(result.loss()).isEqualTo((1.25 * 1.25 + 0.5 * 0.5) / 2);
