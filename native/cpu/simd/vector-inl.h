@@ -60,8 +60,22 @@ HWY_INLINE V Load(const Bf16* p) {
   return hn::BitCast(kF32, hn::ShiftLeft<16>(bits));
 }
 
+// Without the conversion instructions Highway takes infinities and NaN for numbers.
 HWY_INLINE V Load(const Half* p) {
-  return hn::PromoteTo(kF32, hn::LoadU(F16(), reinterpret_cast<const hwy::float16_t*>(p)));
+  if constexpr (kThisTarget != POLKA_TARGET_SSE4) {
+    return hn::PromoteTo(kF32, hn::LoadU(F16(), reinterpret_cast<const hwy::float16_t*>(p)));
+  }
+  const U32 d;
+  const auto bits = hn::PromoteTo(d, hn::LoadU(U16(), &p->bits));
+  const auto magnitude = hn::And(bits, hn::Set(d, 0x7FFFu));
+  const auto exponent = hn::And(bits, hn::Set(d, 0x7C00u));
+  const auto moved = hn::ShiftLeft<13>(magnitude);
+  const auto number = moved + hn::Set(d, 112u << 23);     // From bias 15 to bias 127.
+  const auto no_number = moved + hn::Set(d, 224u << 23);  // From the largest exponent to the largest.
+  const V tiny = hn::Mul(hn::ConvertTo(kF32, hn::BitCast(I32(), magnitude)), hn::Set(kF32, 0x1p-24f));
+  const auto large = hn::IfThenElse(hn::Eq(exponent, hn::Set(d, 0x7C00u)), no_number, number);
+  const auto value = hn::IfThenElse(hn::Eq(exponent, hn::Zero(d)), hn::BitCast(d, tiny), large);
+  return hn::BitCast(kF32, hn::Or(value, hn::ShiftLeft<16>(hn::Xor(bits, magnitude))));
 }
 
 HWY_INLINE void Store(V v, float* p) { hn::StoreU(v, kF32, p); }
@@ -78,7 +92,31 @@ HWY_INLINE void Store(V v, Bf16* p) {
   hn::StoreU(hn::TruncateTo(U16(), high), U16(), &p->bits);
 }
 
-HWY_INLINE void Store(V v, Half* p) { hn::StoreU(hn::DemoteTo(F16(), v), F16(), reinterpret_cast<hwy::float16_t*>(p)); }
+// The same; beyond 65504 by more than half a step lies infinity. Without the conversion instructions
+// Highway cuts off, and makes numbers of infinities and NaN.
+HWY_INLINE void Store(V v, Half* p) {
+  if constexpr (kThisTarget != POLKA_TARGET_SSE4) {
+    hn::StoreU(hn::DemoteTo(F16(), v), F16(), reinterpret_cast<hwy::float16_t*>(p));
+    return;
+  }
+  const U32 d;
+  const I32 di;
+  const auto bits = hn::BitCast(d, v);
+  const auto magnitude = hn::And(bits, hn::Set(d, 0x7FFFFFFFu));
+  const auto ordered = hn::BitCast(di, magnitude);
+  const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(d, 1u));
+  const auto number = hn::ShiftRight<13>(magnitude - hn::Set(d, 112u << 23) + hn::Set(d, 0xFFFu) + odd);
+  // Below 2^-14 the steps are those of a float near 1/2: the addition rounds.
+  const V half = hn::Set(kF32, 0.5f);
+  const auto tiny = hn::BitCast(d, hn::Add(hn::BitCast(kF32, magnitude), half)) - hn::BitCast(d, half);
+  const auto is_tiny = hn::RebindMask(d, hn::Lt(ordered, hn::Set(di, 113 << 23)));
+  const auto is_huge = hn::RebindMask(d, hn::Gt(ordered, hn::Set(di, (143 << 23) - 1)));
+  const auto nan = hn::RebindMask(d, hn::IsNaN(v));
+  const auto huge = hn::IfThenElse(nan, hn::Set(d, 0x7E00u), hn::Set(d, 0x7C00u));
+  const auto value = hn::IfThenElse(is_tiny, tiny, hn::IfThenElse(is_huge, huge, number));
+  const auto sign = hn::ShiftRight<16>(hn::Xor(bits, magnitude));
+  hn::StoreU(hn::TruncateTo(U16(), hn::Or(value, sign)), U16(), &p->bits);
+}
 
 HWY_INLINE float NegativeInfinity(float) { return -INFINITY; }
 HWY_INLINE Bf16 NegativeInfinity(Bf16) { return {0xFF80}; }
