@@ -6,6 +6,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
+import dev.polka.reference.ReferenceBatch;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -88,6 +91,40 @@ class ConformanceTest {
     System.out.println("conformance vectors in " + GoldenVectors.directory());
     RAN_AND_PENDING.forEach(
         (file, n) -> System.out.printf("  %s: %d cases ran, %d pending%n", file, n[0], n[1]));
+  }
+
+  @Test
+  void aFileWithoutCasesIsAnErrorThatNamesIt(@TempDir Path directory) throws IOException {
+    Files.writeString(directory.resolve("good.json"), "{\"cases\": [{\"op\": \"x\"}]}");
+    assertThat(GoldenVectors.read(directory)).hasSize(1);
+    for (String without : List.of("{}", "[]", "{\"cases\": []}", "{\"Cases\": [{}]}")) {
+      Files.writeString(directory.resolve("later.json"), without);
+      assertThatThrownBy(() -> GoldenVectors.read(directory))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("later.json")
+          .hasMessageContaining("cases");
+    }
+  }
+
+  @Test
+  void theToleranceGoesByTheInputsOfTheTokenAlone() {
+    GoldenCase vanilla =
+        GoldenVectors.read(GoldenVectors.copy()).stream()
+            .filter(c -> c.operation().endsWith("_vanilla"))
+            .findFirst()
+            .orElseThrow();
+    PolicyLossVector vector = PolicyLossVector.of(vanilla);
+    PolicyLossCheck check = new PolicyLossCheck(vector, F32);
+    double[] advantages = vector.batch().advantages().clone();
+    advantages[0] = 1e6;
+    ReferenceBatch one = vector.batch().withAdvantages(advantages);
+    PolicyLossCheck spoilt =
+        new PolicyLossCheck(
+            new PolicyLossVector(
+                vanilla, vector.objective(), one, vector.advantagePerSequence(), vector.width()),
+            F32);
+    assertThat(spoilt.scale(0)).isEqualTo(1e6);
+    assertThat(spoilt.scale(1)).isEqualTo(check.scale(1)).isLessThan(100);
   }
 
   @Test

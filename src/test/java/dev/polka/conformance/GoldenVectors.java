@@ -15,7 +15,7 @@ import java.util.stream.Stream;
 
 /**
  * The conformance vectors of a directory: {@code -Dpolka.golden=DIR}, else the copy in the test
- * resources. A directory without a case is an error.
+ * resources. A directory without a case is an error, and so is a file without one.
  */
 final class GoldenVectors {
   private static final JsonMapper JSON =
@@ -55,6 +55,9 @@ final class GoldenVectors {
     JsonNode root = JSON.readTree(file.toFile());
     JsonNode shared = root.path("inputs");
     int index = 0;
+    if (root.path("cases").isEmpty()) {
+      throw new IllegalStateException(file.toAbsolutePath() + ": has no \"cases\"");
+    }
     for (JsonNode one : root.path("cases")) {
       String operation = one.has("op") ? one.get("op").asText() : one.path("source").asText();
       JsonNode own = one.has("inputs") ? one.get("inputs") : MissingNode.getInstance();

@@ -20,31 +20,34 @@ final class PolicyLossCheck {
 
   private final PolicyLossVector vector;
   private final double bar;
-  private final double scale;
 
   PolicyLossCheck(PolicyLossVector vector, double bar) {
     this.vector = vector;
     this.bar = bar;
+  }
+
+  /** The largest |input| that enters the term of a row: its own, or its whole sequence's. */
+  double scale(int row) {
+    if (!vector.objective().sequenceRatio()) {
+      return largest(row, row + 1);
+    }
+    int first = row / vector.width() * vector.width();
+    return largest(first, first + vector.width());
+  }
+
+  /** The same for a sum over all tokens. */
+  private double scale() {
+    return largest(0, vector.batch().mask().length);
+  }
+
+  private double largest(int from, int to) {
     ReferenceBatch b = vector.batch();
-    this.scale =
-        Tolerance.largest(
-            countedMax(b.logProb()),
-            countedMax(b.old()),
-            countedMax(b.ref()),
-            countedMax(b.advantages()),
-            countedMax(b.weights()),
-            countedMax(b.entropy()));
-  }
-
-  /** The largest |input| that enters the terms of this vector. */
-  double scale() {
-    return scale;
-  }
-
-  private double countedMax(double[] values) {
     double largest = 0;
-    for (int t = 0; values != null && t < values.length; t++) {
-      largest = vector.batch().mask()[t] ? Math.max(largest, Math.abs(values[t])) : largest;
+    for (double[] values :
+        new double[][] {b.logProb(), b.old(), b.ref(), b.advantages(), b.weights(), b.entropy()}) {
+      for (int t = from; values != null && t < to; t++) {
+        largest = b.mask()[t] ? Math.max(largest, Math.abs(values[t])) : largest;
+      }
     }
     return largest;
   }
@@ -72,7 +75,7 @@ final class PolicyLossCheck {
   private void checkRows(String field, double[] actual) {
     double[] expected = expectedRows(field);
     for (int t = 0; t < expected.length; t++) {
-      Tolerance.assertGradient(field + " of row " + t, bar, actual[t], expected[t], scale);
+      Tolerance.assertGradient(field + " of row " + t, bar, actual[t], expected[t], scale(t));
     }
   }
 
@@ -144,6 +147,6 @@ final class PolicyLossCheck {
   }
 
   private void close(String what, double actual, double expected) {
-    Tolerance.assertClose(what, bar, actual, expected, scale);
+    Tolerance.assertClose(what, bar, actual, expected, scale());
   }
 }

@@ -5,8 +5,15 @@ import java.util.Arrays;
 
 /**
  * The tolerance of the conformance vectors: {@code |error| <= bar max(1, |expected|, largest
- * |input| entering the term)}. There is one bar for f32 results and one for advantages from f64
- * rewards, and no case has its own. A gradient expected to be exactly 0 is exactly 0.
+ * |input| entering the term)}, where the term is what is compared: a token's gradient depends on
+ * the token's inputs (on its sequence's, where the ratio or a weight is the sequence's), a loss on
+ * those of all tokens. There is one bar for f32 results and one for advantages from f64 rewards,
+ * and no case has its own. A gradient expected to be exactly 0 is exactly 0.
+ *
+ * <p>One operation stands out: verl's vectorised GRPO computes in f32 even from f64 rewards, so
+ * that its own numbers are only good to about 1e-6. No exact computation meets them to {@link
+ * #F64_ADVANTAGE}, and its advantages are held to {@link #F32} (see {@link
+ * AdvantageVector#computedInF64}).
  */
 final class Tolerance {
   /** For everything that passes through f32. */
