@@ -182,7 +182,7 @@ class PipelineFileTest {
         .containsExactly("teacher-start", "student-start", "raw-warmup", "raw-bridge");
     assertThat(pipeline.modelOf("raw-bridge")).isEqualTo("student");
     assertThat(pipeline.scoredRollouts(pipeline.arms().get(5)))
-        .containsExactly(Map.entry("teacher", 120L * 24 * 8), Map.entry("student", 60L * 24 * 8));
+        .containsExactly(Map.entry("teacher", 150L * 24 * 8), Map.entry("student", 75L * 64 * 8));
   }
 
   @Test
