@@ -81,6 +81,39 @@ public final class Groups {
     return rewards / size;
   }
 
+  /** {@return whether there are weights} */
+  public boolean weighted() {
+    return weights != null;
+  }
+
+  /**
+   * The first reward of each group, and the number of rewards: a copy of the offsets.
+   *
+   * @param rewards the number of rewards
+   * @return one more than there are groups
+   * @throws IllegalArgumentException if groups of equal size do not divide the rewards, or offsets
+   *     do not lead from 0 to their number without falling
+   */
+  public long[] starts(long rewards) {
+    int count = Math.toIntExact(count(rewards));
+    long[] starts = new long[count + 1];
+    Longs known = offsets(count);
+    for (int g = 0; g <= count; g++) {
+      starts[g] = known.get(g);
+    }
+    if (starts[0] != 0 || starts[count] != rewards) {
+      throw new IllegalArgumentException(
+          "groups: lead from " + starts[0] + " to " + starts[count] + ", not from 0 to " + rewards);
+    }
+    for (int g = 0; g < count; g++) {
+      if (starts[g + 1] < starts[g]) {
+        throw new IllegalArgumentException(
+            "groups: entry " + (g + 1) + " falls from " + starts[g] + " to " + starts[g + 1]);
+      }
+    }
+    return starts;
+  }
+
   Doubles weights() {
     return weights;
   }

@@ -1,25 +1,48 @@
 package dev.polka.conformance;
 
 import static dev.polka.reference.Storage.widen;
+import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.polka.kernel.DivergenceCase;
 import dev.polka.kernel.GroupAdvantageCase;
 import dev.polka.kernel.LogProbCase;
 import dev.polka.kernel.Logits;
 import dev.polka.kernel.TokenKlCase;
+import dev.polka.policy.Advantages;
+import dev.polka.policy.RewardBatch;
 import dev.polka.reference.ReferenceSoftmax;
 import dev.polka.reference.Storage;
+import java.util.stream.IntStream;
 
 /** Vectors of per-row and per-group operations, run through the library. */
 final class KernelRuns {
   private KernelRuns() {}
 
   /** From f64 rewards where the peer computed in f64, and always from the same rewards as f32. */
-  static void advantages(AdvantageVector vector, double f32Bar, double f64Bar) {
+  static void groupAdvantage(AdvantageVector vector, double f32Bar, double f64Bar) {
     GroupAdvantageCase c =
-        new GroupAdvantageCase(vector.options(), vector.rewards(), vector.groupOffsets());
-    vector.check(f32Bar, widen(c.runF32()));
-    vector.check(vector.computedInF64() ? f64Bar : f32Bar, c.runF64());
+        new GroupAdvantageCase(
+            vector.options().orElseThrow(), vector.rewards(), vector.groupOffsets());
+    vector.checkPerSequence(f32Bar, widen(c.runF32()));
+    vector.checkPerSequence(vector.computedInF64() ? f64Bar : f32Bar, c.runF64());
+  }
+
+  static void advantages(AdvantageVector vector, double f32Bar, double f64Bar) {
+    boolean f64 = vector.computedInF64() && !vector.throughF32();
+    RewardBatch batch = vector.batch();
+    Advantages advantages = vector.library().forward(batch);
+    vector.check("token_advantage", f64 ? f64Bar : f32Bar, vector.unpadded(advantages.perRow()));
+    assertThat(paddingOf(batch, advantages.perRow())).containsOnly(0);
+    if (vector.throughF32()) {
+      vector.check("token_return", f32Bar, vector.unpadded(advantages.returns()));
+    }
+  }
+
+  private static double[] paddingOf(RewardBatch batch, double[] perRow) {
+    return IntStream.range(0, perRow.length)
+        .filter(row -> !batch.layout().counts(row))
+        .mapToDouble(row -> perRow[row])
+        .toArray();
   }
 
   static void tokenKl(TokenKlVector vector, double bar) {

@@ -19,7 +19,7 @@ final class Tolerance {
   /** For everything that passes through f32. */
   static final double F32 = 2e-6;
 
-  /** For group advantages from f64 rewards. */
+  /** For advantages from f64 rewards that stay f64 on the way. */
   static final double F64_ADVANTAGE = 1e-9;
 
   private Tolerance() {}
