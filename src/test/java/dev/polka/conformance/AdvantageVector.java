@@ -201,22 +201,38 @@ record AdvantageVector(GoldenCase golden, int[] order, int[] group, int[] length
   void check(String field, double bar, double[][] actual) {
     double[][] expected = GoldenCase.rows(golden.expected().get(field));
     for (int i = 0; i < order.length; i++) {
+      double scale = Tolerance.largest(entering(field, i));
       for (int t = 0; t < lengths[i]; t++) {
         String what = field + " of sequence " + order[i] + ", token " + t;
-        Tolerance.assertClose(what, bar, actual[i][t], expected[order[i]][t], entering(i));
+        Tolerance.assertClose(what, bar, actual[i][t], expected[order[i]][t], scale);
       }
     }
   }
 
-  /** The inputs that may enter the numbers of a sequence. */
-  private double[] entering(int sequence) {
-    if (throughF32()) {
-      return GoldenCase.flat(perToken("token_reward"));
+  /** The inputs that enter a number of a sequence: with whitening those of all. */
+  private double[] entering(String field, int sequence) {
+    boolean whitened = !field.equals("token_return") && !estimator().equals("remax");
+    if (!throughF32()) {
+      boolean all = estimator().equals("reinforce_plus_plus_baseline");
+      return IntStream.range(0, order.length)
+          .filter(i -> all || group[i] == group[sequence])
+          .mapToDouble(i -> rewards()[i])
+          .toArray();
     }
     return IntStream.range(0, order.length)
-        .filter(i -> group[i] == group[sequence])
-        .mapToDouble(i -> rewards()[i])
+        .filter(i -> whitened || i == sequence)
+        .boxed()
+        .flatMapToDouble(i -> Arrays.stream(tokenInputs(i)))
         .toArray();
+  }
+
+  private double[] tokenInputs(int i) {
+    double[] rewards = perToken("token_reward")[i];
+    return switch (estimator()) {
+      case "gae" -> GoldenCase.flat(new double[][] {rewards, perToken("value")[i]});
+      case "remax" -> GoldenCase.flat(new double[][] {rewards, {sorted("reward_baseline")[i]}});
+      default -> rewards;
+    };
   }
 
   /** Rows of padded sequences, without the padding. */
