@@ -41,7 +41,7 @@ class LlamaModelTest {
   @Test
   void initialWeightsHaveTheStatedDeviation() {
     try (LlamaModel model = Models.teacher(DType.F32)) {
-      double residual = Math.sqrt(1.0 / 4 / 192);
+      double residual = Math.sqrt(1.0 / 4 / 176);
 
       assertThat(deviation(model, "model.layers.0.self_attn.q_proj.weight"))
           .isCloseTo(Math.sqrt(1.0 / 64), within(0.004));

@@ -49,10 +49,10 @@ class ProgressTest {
     }
     assertThat(lines()).hasSize(3);
     assertThat(lines().get(0))
-        .startsWith("[3/16] seed 1 teacher-rl 20/80  about ")
+        .startsWith("[3/16] seed 1 teacher-rl 20/100  about ")
         .endsWith(
             " left  reward 0.431  kl 0.012  entropy 0.800  clip 1%  0-adv groups 35%  12k tok/s");
-    assertThat(lines().get(1)).startsWith("[3/16] seed 1 teacher-rl 40/80  ");
+    assertThat(lines().get(1)).startsWith("[3/16] seed 1 teacher-rl 40/100  ");
     assertThat(lines().get(2))
         .isEqualTo("[3/16] seed 1 teacher-rl done in 25 s: score 0.912 on 400 problems");
   }

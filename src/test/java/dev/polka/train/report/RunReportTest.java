@@ -62,9 +62,9 @@ class RunReportTest {
         .isEqualTo(
             """
             arm                         score         gain            scored rollouts per seed
-            direct GRPO on the student  0.250, 0.500                  23,040 (23,040 student)
-            bridge from the RL teacher  0.750, 0.750  +0.500, +0.250  15,360 (15,360 teacher)
-            bridge + GRPO               0.875, 0.875  +0.625, +0.375  23,040 (15,360 teacher + 7,680 student)
+            direct GRPO on the student  0.250, 0.500                  39,680 (39,680 student)
+            bridge from the RL teacher  0.750, 0.750  +0.500, +0.250  19,200 (19,200 teacher)
+            bridge + GRPO               0.875, 0.875  +0.625, +0.375  39,680 (19,200 teacher + 20,480 student)
             both values of seeds 1 and 2; gain: minus "direct GRPO on the student", seed by seed
             """);
   }
