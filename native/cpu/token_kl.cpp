@@ -9,7 +9,6 @@
 
 #include "cuda_backend.h"
 #include "dispatch.h"
-#include "hwy/contrib/math/math-inl.h"
 #include "parallel.h"
 #include "rows.h"
 #include "simd/vector-inl.h"
@@ -20,14 +19,7 @@ namespace polka {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE V Constant(V, double value) { return hn::Set(kF32, static_cast<float>(value)); }
 HWY_INLINE float LaneOf(V x) { return hn::GetLane(x); }
-
-// Highway's exp is exact to 1 ulp between -inf and 104 and undefined beyond, NaN included.
-HWY_INLINE V Exp(V x) {
-  const V e = hn::Exp(kF32, hn::Min(x, hn::Set(kF32, 104.0f)));
-  return hn::IfThenElse(hn::IsNaN(x), x, e);
-}
 
 #include "token_kl.inl"
 

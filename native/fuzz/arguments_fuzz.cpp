@@ -117,7 +117,19 @@ polka_status Divergence(Arguments& a) {
   args.divisor = a.Field(3.0, {0.0, -1.0});
   args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
   args.beta = a.Field(0.5f, {0.0f, 1.0f, -1.0f});
-  args.kind = a.Field(static_cast<int32_t>(a.random.Below(3)), {-1, 3, 99});
+  args.kind = a.Field(static_cast<int32_t>(a.random.Below(9)), {-1, 9, 99});
+  args.alpha = a.Field(0.5f, {0.0f, 1.0f, -2.0f});
+  args.common_prefix = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  if (a.random.OneIn(3)) {
+    args.reference = a.Matrix();
+    args.lambda = a.Field(1.5f, {0.0f, 1.0f, -3.0f});
+  }
+  if (a.random.OneIn(4)) {
+    args.teacher_form = a.Field(POLKA_LOG_WEIGHTS, {-1, 2});
+    args.teacher_softmax.row_temperature = 0;
+    args.teacher_softmax.temperature = a.Field(1.0f, {2.0f});
+    args.teacher_softmax.softcap = a.Field(0.0f, {3.0f});
+  }
   AskWorkspace(polka_divergence_workspace, &args, a);
   return polka_divergence(a.Field(&args, {nullptr}));
 }

@@ -224,12 +224,36 @@ polka_status polka_token_kl(polka_token_kl_args* args);
 /* ---- divergence ---------------------------------------------------------------------------- */
 
 /* kind, with p the student's distribution and q the teacher's */
-#define POLKA_FORWARD_KL 0 /* KL(q || p) */
-#define POLKA_REVERSE_KL 1 /* KL(p || q) */
-#define POLKA_JSD 2        /* beta KL(q || m) + (1 - beta) KL(p || m), m = beta q + (1 - beta) p; 0 < beta < 1 */
+#define POLKA_FORWARD_KL 0      /* KL(q || p) */
+#define POLKA_REVERSE_KL 1      /* KL(p || q) */
+#define POLKA_JSD 2             /* beta KL(q || m) + (1 - beta) KL(p || m), m = beta q + (1 - beta) p; 0 < beta < 1 */
+#define POLKA_SKEW_FORWARD_KL 3 /* KL(q || beta q + (1 - beta) p); 0 < beta < 1 */
+#define POLKA_SKEW_REVERSE_KL 4 /* KL(p || beta p + (1 - beta) q); 0 < beta < 1 */
+#define POLKA_TOTAL_VARIATION 5 /* sum |p - q| / 2; its derivative is 0 where p = q */
+#define POLKA_CHI_SQUARED 6     /* sum (p - q)^2 / q */
+/* sum (q^a p^(1 - a) - a q - (1 - a) p) / (a (a - 1)), a = alpha, finite, neither 0 nor 1: there the
+ * limits are the reverse and the forward KL */
+#define POLKA_ALPHA 7
+#define POLKA_GENERALIZED_KL 8 /* sum q ln(q / p) - q + p: the forward KL of measures */
+
+/* form of the teacher */
+#define POLKA_LOGITS 0 /* q is the softmax of the teacher's rows */
+/* The teacher's rows are ln q, taken as they are: soft targets whose sum can be anything. Its softmax
+ * has temperature 1 and no softcap then, its lse is the log of that sum, and the KLs and skews, sums
+ * of q ln(q / .) or p ln(p / .) and no more, can be negative. */
+#define POLKA_LOG_WEIGHTS 1
 
 /* value[r] is the divergence of row r. loss = sum_r w_r value_r / divisor over unmasked rows;
- * d_student = gradient_scale * d loss / d student logits. A divisor of 0 gives loss 0, gradient 0. */
+ * d_student = gradient_scale * d loss / d student logits, so that w_r is also where an upstream
+ * gradient of value[r] goes. A divisor of 0 gives loss 0, gradient 0.
+ *
+ * With reference logits the teacher's logits are lambda y_teacher + (1 - lambda) y_reference, y taken
+ * after softcap and before temperature, for any finite lambda: beyond 1 they go further than the
+ * teacher went from its reference. A column at -inf in either is at -inf; a matrix whose factor is 0
+ * is not read.
+ *
+ * Vocabularies differ where cols, or valid_vocab, do. They are refused, but for common_prefix: both
+ * sides are then renormalised over the columns that both have, the others count as beyond valid_vocab. */
 typedef struct polka_divergence_args {
   int64_t struct_size;
   polka_exec exec;
@@ -249,6 +273,11 @@ typedef struct polka_divergence_args {
   float gradient_scale;
   float beta;
   int32_t kind;
+  int32_t teacher_form;   /* POLKA_LOGITS, POLKA_LOG_WEIGHTS */
+  polka_matrix reference; /* data 0: none; under the teacher's softmax, of the same vocabulary */
+  float lambda;           /* read where there is a reference */
+  float alpha;
+  int32_t common_prefix; /* 1: see above */
   int32_t reserved;
 } polka_divergence_args;
 

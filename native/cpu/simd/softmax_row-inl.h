@@ -252,10 +252,8 @@ HWY_INLINE SoftmaxShape ShapeOf(const Tile& tile) {
   return shape;
 }
 
-// Statistics of tile `index` of the row.
-inline TileStats ComputeTile(const SoftmaxRow& row, int64_t index, const SoftmaxWants& wants) {
-  HWY_ALIGN float scratch[kTileColumns];
-  const Tile tile = LoadTile(row, index * kTileColumns, scratch);
+// Statistics of a tile of the row.
+inline TileStats StatsOfTile(const SoftmaxRow& row, const Tile& tile, const SoftmaxWants& wants) {
   const int64_t skip = TargetInTile(row, tile.begin, tile.count);
   // With nothing finite in the tile, sums are 0, or NaN where it holds a NaN.
   const float base = tile.max == -INFINITY ? 0 : tile.max;
@@ -273,6 +271,12 @@ inline TileStats ComputeTile(const SoftmaxRow& row, int64_t index, const Softmax
   }
   if (wants.shape) result.shape = ShapeOf(tile);
   return result;
+}
+
+// Statistics of tile `index` of the row.
+inline TileStats ComputeTile(const SoftmaxRow& row, int64_t index, const SoftmaxWants& wants) {
+  HWY_ALIGN float scratch[kTileColumns];
+  return StatsOfTile(row, LoadTile(row, index * kTileColumns, scratch), wants);
 }
 
 inline TileStats MergeTiles(const SoftmaxRow& row, const TileStats& a, const TileStats& b) {

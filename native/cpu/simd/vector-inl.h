@@ -27,6 +27,13 @@ using V = hn::Vec<F32>;
 // What formulas ask of a number type beyond Highway's own names.
 HWY_INLINE V Expm1(V x) { return hn::Expm1(F32(), x); }
 HWY_INLINE V Log1p(V x) { return hn::Log1p(F32(), x); }
+HWY_INLINE V Constant(V, double value) { return hn::Set(F32(), static_cast<float>(value)); }
+
+// Highway's exp is exact to 1 ulp between -inf and 104 and undefined beyond, NaN included.
+HWY_INLINE V Exp(V x) {
+  const V e = hn::Exp(F32(), hn::Min(x, hn::Set(F32(), 104.0f)));
+  return hn::IfThenElse(hn::IsNaN(x), x, e);
+}
 
 #include "number.inl"
 

@@ -5,6 +5,7 @@ import dev.polka.kernel.internal.NativeCall;
 import dev.polka.kernel.internal.gen.PolkaNative;
 import dev.polka.memory.Matrix;
 import java.nio.ByteBuffer;
+import java.util.Objects;
 
 /**
  * Divergences between a student's and a teacher's distribution over the whole vocabulary, row by
@@ -13,37 +14,42 @@ import java.nio.ByteBuffer;
  * <p>With p the student's and q the teacher's distribution:
  *
  * <pre>{@code
- * forwardKl  KL(q || p)
- * reverseKl  KL(p || q)
- * jsd(beta)  beta KL(q || m) + (1 - beta) KL(p || m),  m = beta q + (1 - beta) p
- * loss       sum_r weight_r value_r / divisor
+ * forwardKl            KL(q || p)
+ * reverseKl            KL(p || q)
+ * jsd(beta)            beta KL(q || m) + (1 - beta) KL(p || m),  m = beta q + (1 - beta) p
+ * skewForwardKl(beta)  KL(q || beta q + (1 - beta) p)
+ * skewReverseKl(beta)  KL(p || beta p + (1 - beta) q)
+ * totalVariation       1/2 sum |p - q|
+ * chiSquared           sum (p - q)^2 / q
+ * alpha(a)             (sum q^a p^(1 - a) - 1) / (a (a - 1))
+ * generalizedKl        sum q ln(q / p) - q + p
+ * loss                 sum_r weight_r value_r / divisor
  * }</pre>
  *
  * <p>Both matrices are {@code [rows, vocabulary]} in f32, bf16 or f16, not necessarily the same;
  * arithmetic and per-row values are f32, the loss f64. Softmax options hold for both. A term with
- * probability 0 on its left side contributes 0; a divergence can be infinite. Values are not
- * multiplied by the temperature squared.
+ * probability 0 on its left side contributes 0; a divergence can be infinite, and then its row has
+ * no gradient. Values are not multiplied by the temperature squared. The weight of a row is also
+ * the place for an upstream gradient of its value.
  *
  * <p>Sources: Hinton et al. 2015; GKD, Agarwal et al. 2024, in whose convention (also TRL's) {@code
  * jsd(beta) / beta} goes to {@code forwardKl} as beta goes to 0; MiniLLM, Gu et al. 2024, for the
- * reverse direction.
+ * reverse direction; DistiLLM, Ko et al. 2024, for the skewed ones; Amari for alpha.
+ *
+ * <p>On CUDA there are forwardKl, reverseKl and jsd, of teacher logits without a reference.
  *
  * <p>Immutable and thread-safe.
  */
 public final class Divergence extends LogitsOperation<Divergence> {
-  private final int kind;
-  private final float beta;
-  private final float teacherTemperature; // 0: the student's
+  private final DivergenceOptions which;
 
-  private Divergence(CallOptions options, int kind, float beta, float teacherTemperature) {
+  private Divergence(CallOptions options, DivergenceOptions which) {
     super(options);
-    this.kind = kind;
-    this.beta = beta;
-    this.teacherTemperature = teacherTemperature;
+    this.which = which;
   }
 
-  private static Divergence of(int kind, float beta) {
-    return new Divergence(CallOptions.DEFAULT, kind, beta, 0);
+  private static Divergence of(DivergenceOptions which) {
+    return new Divergence(CallOptions.DEFAULT, which);
   }
 
   /**
@@ -52,7 +58,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * @return the operation
    */
   public static Divergence forwardKl() {
-    return of(0, 0);
+    return of(DivergenceOptions.of(0));
   }
 
   /**
@@ -61,7 +67,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * @return the operation
    */
   public static Divergence reverseKl() {
-    return of(1, 0);
+    return of(DivergenceOptions.of(1));
   }
 
   /**
@@ -72,16 +78,78 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * @throws IllegalArgumentException if {@code beta} is not strictly between 0 and 1
    */
   public static Divergence jsd(float beta) {
-    if (!(beta > 0 && beta < 1)) {
-      throw new IllegalArgumentException(
-          "beta: " + beta + " is not in (0, 1); at the ends are forwardKl and reverseKl");
-    }
-    return of(2, beta);
+    return of(DivergenceOptions.of(2).withBeta(beta, "forwardKl and reverseKl"));
+  }
+
+  /**
+   * KL from the teacher to a mixture that has some of the teacher in it: finite always.
+   *
+   * @param beta the teacher's share of the mixture
+   * @return the operation
+   * @throws IllegalArgumentException if {@code beta} is not strictly between 0 and 1
+   */
+  public static Divergence skewForwardKl(float beta) {
+    return of(DivergenceOptions.of(3).withBeta(beta, "forwardKl and 0"));
+  }
+
+  /**
+   * KL from the student to a mixture that has some of the student in it: finite always.
+   *
+   * @param beta the student's share of the mixture
+   * @return the operation
+   * @throws IllegalArgumentException if {@code beta} is not strictly between 0 and 1
+   */
+  public static Divergence skewReverseKl(float beta) {
+    return of(DivergenceOptions.of(4).withBeta(beta, "reverseKl and 0"));
+  }
+
+  /**
+   * The total variation distance, between 0 and 1. Its derivative is 0 where p = q.
+   *
+   * @return the operation
+   */
+  public static Divergence totalVariation() {
+    return of(DivergenceOptions.of(5));
+  }
+
+  /**
+   * Pearson's chi-squared divergence of the student from the teacher.
+   *
+   * @return the operation
+   */
+  public static Divergence chiSquared() {
+    return of(DivergenceOptions.of(6));
+  }
+
+  /**
+   * Amari's alpha divergence: reverseKl as alpha goes to 0, forwardKl as it goes to 1, four times
+   * the squared Hellinger distance at 1/2.
+   *
+   * @param alpha the teacher's exponent
+   * @return the operation
+   * @throws IllegalArgumentException if {@code alpha} is not finite, or 0 or 1
+   */
+  public static Divergence alpha(float alpha) {
+    return of(DivergenceOptions.of(7).withAlpha(alpha));
+  }
+
+  /**
+   * The KL divergence of measures, forwardKl between distributions: with {@link
+   * #withTeacherLogWeights()}, soft targets that need not sum to 1, it is never negative.
+   *
+   * @return the operation
+   */
+  public static Divergence generalizedKl() {
+    return of(DivergenceOptions.of(8));
   }
 
   @Override
   Divergence with(CallOptions other) {
-    return new Divergence(other, kind, beta, teacherTemperature);
+    return new Divergence(other, which);
+  }
+
+  private Divergence with(DivergenceOptions other) {
+    return new Divergence(options, other);
   }
 
   /**
@@ -89,18 +157,58 @@ public final class Divergence extends LogitsOperation<Divergence> {
    *
    * @param temperature the teacher's temperature
    * @return the operation with it
-   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0
+   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0, or the teacher's
+   *     rows are log weights
    */
   public Divergence withTeacherTemperature(float temperature) {
-    float own = Require.positive("teacherTemperature", temperature);
-    return new Divergence(options, kind, beta, own);
+    return with(which.withTeacherTemperature(temperature));
+  }
+
+  /**
+   * Takes the teacher's rows as ln q, without a softmax of their own: soft targets whose sum over
+   * the vocabulary can be anything, such as a truncated teacher's. No temperature and no softcap
+   * apply to them; {@link DivergenceResult#teacherLse()} is the log of their sum. The KLs and skews
+   * are then the plain sums of {@code q ln(q / .)} or {@code p ln(p / .)} and can be negative; the
+   * other kinds, {@link #generalizedKl()} among them, cannot.
+   *
+   * @return the operation with it
+   * @throws IllegalArgumentException if a teacher temperature or a reference is set
+   */
+  public Divergence withTeacherLogWeights() {
+    return with(which.withLogWeights());
+  }
+
+  /**
+   * Replaces the teacher's logits by {@code lambda teacher + (1 - lambda) reference}, after the
+   * softcap and before the temperature: beyond 1 the target goes further than the teacher went from
+   * its reference (ExOPD). A column at -inf in either is at -inf.
+   *
+   * @param reference logits of the teacher's shape; a view that calls read
+   * @param lambda the teacher's factor
+   * @return the operation with it
+   * @throws IllegalArgumentException if {@code lambda} is not finite, or the teacher's rows are log
+   *     weights
+   */
+  public Divergence withReference(Matrix reference, float lambda) {
+    return with(which.withReference(Objects.requireNonNull(reference, "reference"), lambda));
+  }
+
+  /**
+   * Allows matrices of different width: both sides are renormalised over the columns that both
+   * have; the student's others get gradient 0. Without it, and without {@link #withValidVocab}, a
+   * difference is refused.
+   *
+   * @return the operation with it
+   */
+  public Divergence withCommonPrefix() {
+    return with(which.withCommonPrefix());
   }
 
   /**
    * Computes values and loss.
    *
    * @param student the student's logits
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by; not one with token counts, since rows know no
    *     sequences
@@ -117,7 +225,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * Computes values and loss into memory that exists. Allocates nothing.
    *
    * @param student the student's logits
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by
    * @param out written; a gradient it has room for is left as it is
@@ -132,7 +240,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * Computes values, loss and the gradient for the student's logits.
    *
    * @param student the student's logits
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by; not one with token counts
    * @return a result with a gradient in the student's type; close it
@@ -147,7 +255,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * Computes values, loss and gradient into memory that exists. Allocates nothing.
    *
    * @param student the student's logits
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by; not one with token counts
    * @param out written; its gradient is of the student's type or f32, and not the student's memory
@@ -165,7 +273,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * Computes values and loss, and replaces the student's logits by their gradient.
    *
    * @param student the student's logits; read, then overwritten row by row
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by; not one with token counts
    * @return a result whose gradient is {@code student}; close it
@@ -183,7 +291,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
    * gradient. Allocates nothing.
    *
    * @param student the student's logits; read, then overwritten row by row
-   * @param teacher the teacher's logits, of the same shape
+   * @param teacher the teacher's logits, one row for each of the student's
    * @param rows which rows count
    * @param normalizer what the loss is divided by; not one with token counts
    * @param out written; its gradient is {@code student} from now on
@@ -218,7 +326,6 @@ public final class Divergence extends LogitsOperation<Divergence> {
       Normalizer normalizer,
       Matrix gradient,
       DivergenceResult out) {
-    Require.sameShape("teacher", teacherLogits, studentLogits);
     Softmax softmax = options.softmax();
     if (normalizer.tokenCounts() != null) {
       throw new IllegalArgumentException(
@@ -233,18 +340,12 @@ public final class Divergence extends LogitsOperation<Divergence> {
       } else if (gradient != null) {
         call.out("gradient", gradient, DivergenceStruct.D_STUDENT);
       }
-      call.in("teacher", teacherLogits, DivergenceStruct.TEACHER);
       softmax.write(call, struct, DivergenceStruct.STUDENT_SOFTMAX, studentLogits);
-      softmax.write(call, struct, DivergenceStruct.TEACHER_SOFTMAX, teacherLogits);
-      if (teacherTemperature != 0) {
-        Softmax.overrideTemperature(struct, DivergenceStruct.TEACHER_SOFTMAX, teacherTemperature);
-      }
+      which.write(call, struct, studentLogits, teacherLogits, softmax);
       rows.write(call, studentLogits.rows(), DivergenceStruct.MASK, DivergenceStruct.ROW_WEIGHT);
       out.write(call, studentLogits.rows());
       struct.putDouble(DivergenceStruct.DIVISOR, normalizer.divisor());
       struct.putFloat(DivergenceStruct.GRADIENT_SCALE, options.gradientScale());
-      struct.putFloat(DivergenceStruct.BETA, beta);
-      struct.putInt(DivergenceStruct.KIND, kind);
       call.exec(options.threads());
       int status = PolkaNative.polka_divergence_workspace(call.divergence());
       NativeStatus.check(status, studentLogits.device());

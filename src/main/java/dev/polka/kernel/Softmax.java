@@ -58,4 +58,10 @@ record Softmax(
     struct.putLong(at + SoftmaxStruct.ROW_TEMPERATURE, 0);
     struct.putFloat(at + SoftmaxStruct.TEMPERATURE, temperature);
   }
+
+  /** Neither temperature nor softcap, in a softmax already written. */
+  static void plain(ByteBuffer struct, int at) {
+    overrideTemperature(struct, at, 1);
+    struct.putFloat(at + SoftmaxStruct.SOFTCAP, 0);
+  }
 }

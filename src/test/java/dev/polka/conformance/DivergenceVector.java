@@ -1,7 +1,6 @@
 package dev.polka.conformance;
 
 import dev.polka.reference.ReferenceDivergence;
-import java.util.Optional;
 
 /**
  * A divergence vector: student and teacher logits, a temperature for both, upstream gradients of
@@ -14,27 +13,24 @@ record DivergenceVector(
     double[][] student,
     double[][] teacher,
     double[] upstream) {
-  /** Why a case cannot run yet; empty when it can. */
-  static Optional<String> pending(GoldenCase c) {
-    return divergence(c).isPresent()
-        ? Optional.empty()
-        : Optional.of("divergence " + c.option("kind", "?"));
-  }
-
-  private static Optional<ReferenceDivergence> divergence(GoldenCase c) {
-    return Optional.ofNullable(
-        switch (c.option("kind", "")) {
-          case "forward_kl" -> ReferenceDivergence.forwardKl();
-          case "reverse_kl" -> ReferenceDivergence.reverseKl();
-          case "jsd" -> ReferenceDivergence.jsd(c.option("beta", 0.5));
-          default -> null;
-        });
+  private static ReferenceDivergence divergence(GoldenCase c) {
+    double beta = c.option("beta", 0.5);
+    return switch (c.option("kind", "")) {
+      case "forward_kl" -> ReferenceDivergence.forwardKl();
+      case "reverse_kl" -> ReferenceDivergence.reverseKl();
+      case "jsd" -> ReferenceDivergence.jsd(beta);
+      case "skew_forward_kl" -> ReferenceDivergence.skewForwardKl(beta);
+      case "skew_reverse_kl" -> ReferenceDivergence.skewReverseKl(beta);
+      case "total_variation" -> ReferenceDivergence.totalVariation();
+      case "chi_squared" -> ReferenceDivergence.chiSquared();
+      default -> throw new IllegalArgumentException("kind: " + c.name());
+    };
   }
 
   static DivergenceVector of(GoldenCase c) {
     return new DivergenceVector(
         c,
-        divergence(c).orElseThrow(),
+        divergence(c),
         c.option("temperature", 1.0),
         c.inputRows("student_logits"),
         c.inputRows("teacher_logits"),

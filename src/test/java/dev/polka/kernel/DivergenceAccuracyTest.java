@@ -23,7 +23,18 @@ class DivergenceAccuracyTest {
         ReferenceDivergence.reverseKl(),
         ReferenceDivergence.jsd(0.5),
         ReferenceDivergence.jsd(0.1f),
-        ReferenceDivergence.jsd(0.9f));
+        ReferenceDivergence.jsd(0.9f),
+        ReferenceDivergence.skewForwardKl(0.1f),
+        ReferenceDivergence.skewForwardKl(0.8f),
+        ReferenceDivergence.skewReverseKl(0.1f),
+        ReferenceDivergence.skewReverseKl(0.8f),
+        ReferenceDivergence.totalVariation(),
+        ReferenceDivergence.chiSquared(),
+        ReferenceDivergence.generalizedKl(),
+        ReferenceDivergence.alpha(0.3f),
+        ReferenceDivergence.alpha(0.99f),
+        ReferenceDivergence.alpha(-0.5f),
+        ReferenceDivergence.alpha(1.5f));
   }
 
   static Stream<Arguments> kindsAndTypes() {
@@ -113,6 +124,24 @@ class DivergenceAccuracyTest {
     assertThat(out.gradient()).doesNotContain(Float.NaN);
   }
 
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void aHoleInOneSideAloneIsWhatTheDefinitionSays(ReferenceDivergence kind) {
+    float low = Float.NEGATIVE_INFINITY;
+    Logits full = Logits.of(Storage.F32, 1, 3, 1, 2, 3);
+    Logits holed = Logits.of(Storage.F32, 1, 3, 1, low, 3);
+    DivergenceCase c = DivergenceCase.of(kind, full, holed, PLAIN);
+    for (DivergenceCase side : new DivergenceCase[] {c, c.withLogits(holed, full)}) {
+      DivergenceCase.Outputs out = side.run();
+      if (Float.isInfinite((float) side.expectedValues()[0])) {
+        assertThat(out.value()[0]).isEqualTo(Float.POSITIVE_INFINITY);
+        assertThat(out.gradient()).containsOnly(0);
+      } else {
+        side.assertAll(out);
+      }
+    }
+  }
+
   @Test
   void aKlIsInfiniteWhereTheRightSideHasNoMassAndThenHasNoGradient() {
     float low = Float.NEGATIVE_INFINITY;
@@ -122,6 +151,10 @@ class DivergenceAccuracyTest {
         DivergenceCase.of(ReferenceDivergence.forwardKl(), holed, full, PLAIN).run();
     DivergenceCase.Outputs reverse =
         DivergenceCase.of(ReferenceDivergence.reverseKl(), full, holed, PLAIN).run();
+    DivergenceCase.Outputs chiSquared =
+        DivergenceCase.of(ReferenceDivergence.chiSquared(), full, holed, PLAIN).run();
+    assertThat(chiSquared.value()[0]).isEqualTo(Float.POSITIVE_INFINITY);
+    assertThat(chiSquared.gradient()).containsOnly(0);
     assertThat(forward.value()[0]).isEqualTo(Float.POSITIVE_INFINITY);
     assertThat(forward.gradient()).containsOnly(0);
     assertThat(reverse.value()[0]).isEqualTo(Float.POSITIVE_INFINITY);
@@ -142,5 +175,83 @@ class DivergenceAccuracyTest {
       assertThat(student.toArray()).isEqualTo(c.run().gradient());
       assertThat(r.value().toArray()).isEqualTo(c.run().value());
     }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kindsAndTypes")
+  void aReferenceIsMixedIntoTheTeacher(ReferenceDivergence kind, Storage storage) {
+    Logits reference = Logits.normal(storage, 3, 5003, 0.4, 0, 23);
+    DivergenceCase c =
+        DivergenceCase.of(
+            kind,
+            Logits.normal(storage, 3, 5003, 1, 0, 21),
+            Logits.normal(storage, 3, 5003, 0.4, 0, 22),
+            ReferenceSoftmax.at(0.7f));
+    for (float lambda : new float[] {0, 0.25f, 1, 1.5f, 3}) {
+      c.withReference(reference, lambda).assertAll();
+      c.withTeacherTemperature(2).withReference(reference, lambda).assertAll();
+    }
+  }
+
+  /** An offset common to a row is no part of a distribution, whatever the factors. */
+  @Test
+  void offsetsOfTeacherAndReferenceCostTheMixtureNoDigits() {
+    Logits student = Logits.normal(Storage.F32, 2, 999, 1, 0, 21);
+    Logits teacher = onGrid(Logits.normal(Storage.F32, 2, 999, 1, 1e4, 22));
+    Logits reference = onGrid(Logits.normal(Storage.F32, 2, 999, 1, -1e4, 23));
+    for (float lambda : new float[] {0.5f, 3}) {
+      DivergenceCase.of(ReferenceDivergence.forwardKl(), student, teacher, PLAIN)
+          .withReference(reference, lambda)
+          .assertAll();
+    }
+  }
+
+  private static Logits onGrid(Logits logits) {
+    float[] values = logits.values().clone();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Math.round(values[i] * 64) / 64f;
+    }
+    return logits.with(values);
+  }
+
+  @ParameterizedTest
+  @MethodSource("kindsAndTypes")
+  void softTargetsNeedNotSumToOne(ReferenceDivergence kind, Storage storage) {
+    Logits student = Logits.normal(storage, 3, 4500, 1, 0, 21);
+    for (double mass : new double[] {-1, 0, 1}) {
+      Logits weights = Logits.normal(storage, 3, 4500, 1, mass - Math.log(4500), 22);
+      DivergenceCase.of(kind, student, weights, ReferenceSoftmax.at(1.5f))
+          .withTeacherLogWeights()
+          .assertAll();
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void aColumnMaskedInTheTeacherOrItsReferenceHasNoTarget(ReferenceDivergence kind) {
+    float low = Float.NEGATIVE_INFINITY;
+    Logits student = Logits.of(Storage.F32, 1, 5, 1, 2, low, low, 0.5f);
+    Logits teacher = Logits.of(Storage.F32, 1, 5, 0, 1, 1, low, 0);
+    Logits reference = Logits.of(Storage.F32, 1, 5, 1, 0.5f, low, 2, 0);
+    DivergenceCase.of(kind, student, teacher, PLAIN).withReference(reference, 1.5f).assertAll();
+  }
+
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void vocabulariesOfDifferentWidthMeetOnTheColumnsOfBoth(ReferenceDivergence kind) {
+    Logits wide = Logits.normal(Storage.F32, 3, 5003, 1, 0, 21);
+    Logits narrow = Logits.normal(Storage.F32, 3, 4700, 1, 0, 22);
+    DivergenceCase.of(kind, wide, narrow, PLAIN).withCommonPrefix().assertAll();
+    DivergenceCase.of(kind, narrow, wide, PLAIN).withCommonPrefix().assertAll();
+    DivergenceCase.of(kind, narrow, wide, PLAIN.withValidVocab(4600)).assertAll();
+  }
+
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void tilesSharedOutAmongThreadsGiveTheSameBits(ReferenceDivergence kind) {
+    DivergenceCase c =
+        of(kind, Storage.F32, 1, 300_000, PLAIN)
+            .withReference(Logits.normal(Storage.F32, 1, 300_000, 1, 0, 23), 1.5f);
+    SameBits.assertSame(c.withThreads(3).run(), c.withThreads(1).run());
   }
 }

@@ -28,7 +28,14 @@ class DivergenceProperties {
         ReferenceDivergence.reverseKl(),
         ReferenceDivergence.jsd(0.5),
         ReferenceDivergence.jsd(0.05f),
-        ReferenceDivergence.jsd(0.95f));
+        ReferenceDivergence.jsd(0.95f),
+        ReferenceDivergence.skewForwardKl(0.1f),
+        ReferenceDivergence.skewReverseKl(0.1f),
+        ReferenceDivergence.totalVariation(),
+        ReferenceDivergence.chiSquared(),
+        ReferenceDivergence.generalizedKl(),
+        ReferenceDivergence.alpha(0.3f),
+        ReferenceDivergence.alpha(0.7f));
   }
 
   private static DivergenceCase anyCase(ReferenceDivergence kind, long seed, int rows, int cols) {

@@ -127,7 +127,9 @@ class DivergenceTest {
       assertThatThrownBy(
               () -> Divergence.forwardKl().forward(student, teacher, Rows.all(), Normalizer.none()))
           .isInstanceOf(IllegalArgumentException.class)
-          .hasMessage("teacher: is [2, 3], the logits are [2, 2]");
+          .hasMessage(
+              "teacher: is [2, 3], the logits are [2, 2]; withValidVocab names the columns that are"
+                  + " tokens, withCommonPrefix renormalises on those of both");
     }
   }
 
@@ -176,6 +178,90 @@ class DivergenceTest {
           .isCloseTo((float) (0.75 * Math.log(1.5) + 0.25 * Math.log(0.5)), within(1e-6f));
       assertThat(r.value().get(1))
           .isCloseTo((float) (0.9 * Math.log(1.8) + 0.1 * Math.log(0.2)), within(1e-6f));
+    }
+  }
+
+  @Test
+  void theOtherDivergencesHaveTheirValues() {
+    // p = (1/2, 1/2), q = (1/4, 3/4); m = q / 4 + 3 p / 4 = (7/16, 9/16), (5/16, 11/16) the other
+    // way.
+    assertThat(value(Divergence.skewForwardKl(0.25f)))
+        .isCloseTo(0.25 * Math.log(0.25 / 0.4375) + 0.75 * Math.log(0.75 / 0.5625), within(1e-6));
+    assertThat(value(Divergence.skewReverseKl(0.25f)))
+        .isCloseTo(0.5 * Math.log(0.5 / 0.3125) + 0.5 * Math.log(0.5 / 0.6875), within(1e-6));
+    assertThat(value(Divergence.totalVariation())).isCloseTo(0.25, within(1e-6));
+    assertThat(value(Divergence.chiSquared())).isCloseTo(1 / 3.0, within(1e-6));
+    double overlap = Math.sqrt(0.125) + Math.sqrt(0.375);
+    assertThat(value(Divergence.alpha(0.5f))).isCloseTo(4 * (1 - overlap), within(1e-6));
+    assertThat(value(Divergence.generalizedKl()))
+        .isCloseTo(0.75 * Math.log(1.5) + 0.25 * Math.log(0.5), within(1e-6));
+  }
+
+  @Test
+  void softTargetsAreTakenAsTheyAre() {
+    float half = (float) Math.log(0.5);
+    try (Matrix student = Matrix.copyOf(DType.F32, 1, 2, 1, 1);
+        Matrix targets = Matrix.copyOf(DType.F32, 1, 2, half, (float) (half + LN3));
+        DivergenceResult r =
+            Divergence.forwardKl()
+                .withTemperature(3)
+                .withTeacherLogWeights()
+                .forwardBackward(student, targets, Rows.all(), Normalizer.none());
+        DivergenceResult generalized =
+            Divergence.generalizedKl()
+                .withTeacherLogWeights()
+                .forward(student, targets, Rows.all(), Normalizer.none())) {
+      // q = (1/2, 3/2), p = (1/2, 1/2): 3/2 ln 3, and the gradient is 2 p - q over the temperature.
+      assertThat(r.loss()).isCloseTo(1.5 * LN3, within(1e-6));
+      assertThat(r.gradient().get(0, 0)).isCloseTo(0.5f / 3, within(1e-6f));
+      assertThat(r.teacherLse().get(0)).isCloseTo((float) LN2, within(1e-6f));
+      assertThat(generalized.loss()).isCloseTo(1.5 * LN3 - 2 + 1, within(1e-6));
+    }
+  }
+
+  @Test
+  void theTeacherCanGoBeyondItsReference() {
+    try (Matrix student = student();
+        Matrix teacher = teacher();
+        Matrix reference = student();
+        DivergenceResult r =
+            Divergence.forwardKl()
+                .withReference(reference, 2)
+                .forward(student, teacher, Rows.all(), Normalizer.none())) {
+      // 2 ln 3 apart: (1/10, 9/10) against (1/2, 1/2).
+      assertThat(r.value().get(0))
+          .isCloseTo((float) (0.9 * Math.log(1.8) + 0.1 * Math.log(0.2)), within(1e-6f));
+    }
+  }
+
+  @Test
+  void aCommonPrefixLeavesTheOtherColumnsWithoutGradient() {
+    try (Matrix student = Matrix.copyOf(DType.F32, 1, 3, 1, 1, 7);
+        Matrix teacher = Matrix.copyOf(DType.F32, 1, 2, 0, (float) LN3);
+        DivergenceResult r =
+            Divergence.forwardKl()
+                .withCommonPrefix()
+                .forwardBackward(student, teacher, Rows.all(), Normalizer.none())) {
+      assertThat(r.gradient().toArray())
+          .containsExactly(new float[] {0.25f, -0.25f, 0}, within(1e-6f));
+    }
+  }
+
+  @Test
+  void optionsThatContradictEachOtherAreRefused() {
+    try (Matrix reference = student()) {
+      Divergence measure = Divergence.forwardKl().withTeacherLogWeights();
+      assertThatThrownBy(() -> measure.withTeacherTemperature(2))
+          .hasMessageContaining("teacherTemperature");
+      assertThatThrownBy(() -> measure.withReference(reference, 2))
+          .hasMessageContaining("reference");
+      assertThatThrownBy(() -> Divergence.forwardKl().withReference(reference, Float.NaN))
+          .hasMessageContaining("lambda: NaN");
+      for (float alpha : new float[] {0, 1, Float.NaN}) {
+        assertThatThrownBy(() -> Divergence.alpha(alpha)).hasMessageContaining("alpha: " + alpha);
+      }
+      assertThatThrownBy(() -> Divergence.skewForwardKl(1)).hasMessageContaining("beta: 1.0");
+      assertThatThrownBy(() -> Divergence.skewReverseKl(0)).hasMessageContaining("beta: 0.0");
     }
   }
 }

@@ -6,7 +6,6 @@ import dev.polka.reference.Accuracy;
 import dev.polka.reference.FiniteDifference;
 import dev.polka.reference.Noise;
 import dev.polka.reference.ReferenceBatch;
-import dev.polka.reference.ReferenceDivergence;
 import dev.polka.reference.ReferenceObjective;
 import dev.polka.reference.ReferencePolicyLoss.Result;
 import dev.polka.reference.ReferenceSoftmax;
@@ -34,7 +33,6 @@ class FiniteDifferenceTest {
 
   private static final int COLS = 11;
   private static final Logits LOGITS = Logits.normal(Storage.F32, 2, COLS, 1, 0, 61);
-  private static final Logits TEACHER = Logits.normal(Storage.F32, 2, COLS, 1, 0, 62);
 
   static Stream<ReferenceSoftmax> softmaxes() {
     return Stream.of(
@@ -70,21 +68,6 @@ class FiniteDifferenceTest {
             z -> value.applyAsDouble(at.with(Storage.toF32(z))), Storage.widen(at.values()), STEP);
     for (int i = 0; i < expected.length; i++) {
       Accuracy.assertWithin("element " + i, gradient[i], expected[i], BAR);
-    }
-  }
-
-  static Stream<ReferenceDivergence> divergences() {
-    return DivergenceAccuracyTest.kinds();
-  }
-
-  @ParameterizedTest
-  @MethodSource("divergences")
-  void divergence(ReferenceDivergence kind) {
-    for (ReferenceSoftmax softmax :
-        new ReferenceSoftmax[] {ReferenceSoftmax.PLAIN, ReferenceSoftmax.at(0.7f).withSoftcap(6)}) {
-      DivergenceCase c =
-          DivergenceCase.of(kind, LOGITS, TEACHER, softmax).withWeight(1, -0.5f).withDivisor(2);
-      assertDerivative(c.run().gradient(), LOGITS, z -> c.withLogits(z, TEACHER).run().loss());
     }
   }
 

@@ -127,12 +127,7 @@ class N03InfinitiesTest {
   void aPoisonedRowMakesItsDivergenceAndTheLossNanButNoOtherRow(float poison) {
     Logits student = Logits.normal(3, COLS, 6);
     Logits teacher = Logits.normal(3, COLS, 7);
-    for (ReferenceDivergence kind :
-        new ReferenceDivergence[] {
-          ReferenceDivergence.forwardKl(),
-          ReferenceDivergence.reverseKl(),
-          ReferenceDivergence.jsd(0.5)
-        }) {
+    for (ReferenceDivergence kind : DivergenceAccuracyTest.kinds().toList()) {
       DivergenceCase clean = DivergenceCase.of(kind, student, teacher, PLAIN);
       for (DivergenceCase c :
           new DivergenceCase[] {

@@ -37,6 +37,17 @@ public final class Accuracy {
     }
   }
 
+  /** Divergences over {@code vocabulary} columns; libtorch's own largest error is a bar too. */
+  public static void assertDivergences(
+      String what, int vocabulary, float[] actual, double[] expected, double libtorchError) {
+    assertLength(what, actual.length, expected.length);
+    for (int i = 0; i < actual.length; i++) {
+      double scale = Math.max(Math.max(1, Math.log(vocabulary)), Math.abs(expected[i]));
+      double bound = Math.max(BAR * scale, libtorchError);
+      assertWithin(what + "[" + i + "]", actual[i], expected[i], bound);
+    }
+  }
+
   /** Probabilities; {@code scale} is 1, or the largest scaled logit where those are rounded. */
   public static void assertProbabilities(
       String what, double scale, float[] actual, double[] expected) {
@@ -70,11 +81,14 @@ public final class Accuracy {
       assertLength(what + " row " + r, actual[r].length, expected[r].length);
       double bar = BAR * Math.abs(upstream[r]) / temperature[r];
       for (int j = 0; j < actual[r].length; j++) {
-        double rounding = stored.halfUlp(expected[r][j]);
-        if (!within(actual[r][j], expected[r][j], bar + rounding)) {
+        // What the stored type cannot hold is infinite there.
+        float held = stored.narrow((float) expected[r][j]);
+        double want = Float.isInfinite(held) ? held : expected[r][j];
+        double rounding = Float.isInfinite(held) ? 0 : stored.halfUlp(want);
+        if (!within(actual[r][j], want, bar + rounding)) {
           peer = Double.isNaN(peer) ? libtorchError.getAsDouble() : peer;
           String place = what + " row " + r + " column " + j;
-          assertWithin(place, actual[r][j], expected[r][j], Math.max(bar, peer) + rounding);
+          assertWithin(place, actual[r][j], want, Math.max(bar, peer) + rounding);
         }
       }
     }

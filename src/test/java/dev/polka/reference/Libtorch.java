@@ -45,26 +45,62 @@ public final class Libtorch {
     int rows = upstream.length;
     try (PointerScope scope = new PointerScope()) {
       Tensor z = leaf(student, rows);
-      Tensor lp = z.div(new Scalar((float) temperature)).log_softmax(-1);
-      Tensor lq =
-          Tensors.of(teacher, rows, teacher.length / rows)
-              .div(new Scalar((float) teacherTemperature))
-              .log_softmax(-1);
-      Tensor value = value(divergence, lp, lq);
+      Tensor lp = logProbs(z, temperature);
+      Tensor lq = logProbs(leaf(teacher, rows), teacherTemperature);
+      Tensor value = value(divergence, lp, lq.detach());
       return largestError(z, value.mul(Tensors.of(Storage.toF32(upstream), rows)).sum(), expected);
     }
   }
 
+  /** Largest |error| of the divergences themselves. */
+  public static double divergenceValueError(
+      ReferenceDivergence divergence,
+      float[] student,
+      float[] teacher,
+      double temperature,
+      double teacherTemperature,
+      double[] expected) {
+    int rows = expected.length;
+    try (PointerScope scope = new PointerScope()) {
+      Tensor lp = logProbs(leaf(student, rows).detach(), temperature);
+      Tensor lq = logProbs(leaf(teacher, rows).detach(), teacherTemperature);
+      float[] values = new float[rows];
+      new FloatPointer(value(divergence, lp, lq).contiguous().data_ptr_float()).get(values);
+      double largest = 0;
+      for (int r = 0; r < rows; r++) {
+        double error = Math.abs(values[r] - expected[r]);
+        largest = Double.isFinite(error) ? Math.max(largest, error) : largest;
+      }
+      return largest;
+    }
+  }
+
+  private static Tensor logProbs(Tensor logits, double temperature) {
+    return logits.div(new Scalar((float) temperature)).log_softmax(-1);
+  }
+
   private static Tensor value(ReferenceDivergence divergence, Tensor lp, Tensor lq) {
-    double beta = divergence.beta();
+    double b = divergence.parameter();
     return switch (divergence.kind()) {
-      case FORWARD_KL -> kl(lq, lp);
+      case FORWARD_KL, GENERALIZED_KL -> kl(lq, lp);
       case REVERSE_KL -> kl(lp, lq);
       case JSD -> {
-        Tensor lm = plus(lq, Math.log(beta)).logaddexp(plus(lp, Math.log1p(-beta)));
-        yield kl(lq, lm).mul(new Scalar(beta)).add(kl(lp, lm).mul(new Scalar(1 - beta)));
+        Tensor lm = mixture(b, lq, lp);
+        yield kl(lq, lm).mul(new Scalar(b)).add(kl(lp, lm).mul(new Scalar(1 - b)));
+      }
+      case SKEW_FORWARD_KL -> kl(lq, mixture(b, lq, lp));
+      case SKEW_REVERSE_KL -> kl(lp, mixture(b, lp, lq));
+      case TOTAL_VARIATION -> lp.exp().sub(lq.exp()).abs().sum(-1).mul(new Scalar(0.5));
+      case CHI_SQUARED -> plus(lp.mul(new Scalar(2.0)).sub(lq).exp().sum(-1), -1);
+      case ALPHA -> {
+        Tensor geometric = lq.mul(new Scalar(b)).add(lp.mul(new Scalar(1 - b))).exp();
+        yield plus(geometric.sum(-1), -1).div(new Scalar(b * (b - 1)));
       }
     };
+  }
+
+  private static Tensor mixture(double share, Tensor first, Tensor second) {
+    return plus(first, Math.log(share)).logaddexp(plus(second, Math.log1p(-share)));
   }
 
   private static Tensor kl(Tensor left, Tensor right) {
@@ -87,7 +123,7 @@ public final class Libtorch {
     for (int r = 0; r < expected.length; r++) {
       for (int j = 0; j < expected[r].length; j++) {
         double error = Math.abs(gradient[r * expected[r].length + j] - expected[r][j]);
-        largest = Math.max(largest, error);
+        largest = Double.isFinite(error) ? Math.max(largest, error) : largest;
       }
     }
     return largest;

@@ -18,9 +18,12 @@ public final class ReferenceDistribution {
   private final double sum;
   private final double logSum;
   private final boolean broken;
+  private final boolean measure;
 
-  private ReferenceDistribution(double[] logits, ReferenceSoftmax softmax, int target) {
+  private ReferenceDistribution(
+      double[] logits, ReferenceSoftmax softmax, int target, boolean measure) {
     this.softmax = softmax;
+    this.measure = measure;
     this.columns = logits.length;
     this.target = target;
     int valid = softmax.validVocab() == 0 ? columns : softmax.validVocab();
@@ -56,7 +59,12 @@ public final class ReferenceDistribution {
    * The distribution of the given logits; {@code target} is the column that is always kept, or -1.
    */
   public static ReferenceDistribution of(double[] logits, ReferenceSoftmax softmax, int target) {
-    return new ReferenceDistribution(logits, softmax, target);
+    return new ReferenceDistribution(logits, softmax, target, false);
+  }
+
+  /** The measure whose logarithm the row is, as it is: its probabilities sum to anything. */
+  public static ReferenceDistribution measure(double[] logWeights, ReferenceSoftmax softmax) {
+    return new ReferenceDistribution(logWeights, softmax, -1, true);
   }
 
   public static ReferenceDistribution of(float[] logits, ReferenceSoftmax softmax, int target) {
@@ -87,7 +95,7 @@ public final class ReferenceDistribution {
   }
 
   public double logProbability(int column) {
-    return scaled[column] - max - logSum;
+    return measure ? scaled[column] : scaled[column] - max - logSum;
   }
 
   private double sumBut(int column) {
@@ -99,7 +107,7 @@ public final class ReferenceDistribution {
   }
 
   public double probability(int column) {
-    return broken ? Double.NaN : shifted[column] / sum;
+    return broken ? Double.NaN : measure ? Math.exp(scaled[column]) : shifted[column] / sum;
   }
 
   /** Whether the column has mass at all. */

@@ -55,7 +55,14 @@ class ReferenceGradientTest {
         ReferenceDivergence.reverseKl(),
         ReferenceDivergence.jsd(0.5),
         ReferenceDivergence.jsd(0.1),
-        ReferenceDivergence.jsd(0.9));
+        ReferenceDivergence.jsd(0.9),
+        ReferenceDivergence.skewForwardKl(0.1),
+        ReferenceDivergence.skewReverseKl(0.3),
+        ReferenceDivergence.totalVariation(),
+        ReferenceDivergence.chiSquared(),
+        ReferenceDivergence.generalizedKl(),
+        ReferenceDivergence.alpha(0.4),
+        ReferenceDivergence.alpha(2));
   }
 
   @ParameterizedTest

@@ -33,6 +33,20 @@ public record ReferenceSoftmax(double temperature, double softcap, boolean[] kee
     return new ReferenceSoftmax(temperature, softcap, keep, value);
   }
 
+  /** Logits after softcap of {@code lambda teacher + (1 - lambda) reference}. */
+  public double[] mixture(float[] teacher, float[] reference, double lambda) {
+    double[] mixed = new double[teacher.length];
+    for (int j = 0; j < mixed.length; j++) {
+      double first = lambda == 0 ? 0 : lambda * cap(teacher[j]);
+      double second = lambda == 1 ? 0 : (1 - lambda) * cap(reference[j]);
+      boolean masked =
+          lambda != 0 && teacher[j] == Float.NEGATIVE_INFINITY
+              || lambda != 1 && reference[j] == Float.NEGATIVE_INFINITY;
+      mixed[j] = masked ? Double.NEGATIVE_INFINITY : first + second;
+    }
+    return mixed;
+  }
+
   boolean keeps(int column, int target) {
     return keep == null || keep[column] || column == target;
   }

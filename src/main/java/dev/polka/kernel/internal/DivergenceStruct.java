@@ -20,10 +20,15 @@ public final class DivergenceStruct {
   public static final int GRADIENT_SCALE = 368;
   public static final int BETA = 372;
   public static final int KIND = 376;
-  public static final int RESERVED = 380;
+  public static final int TEACHER_FORM = 380;
+  public static final int REFERENCE = 384;
+  public static final int LAMBDA = 440;
+  public static final int ALPHA = 444;
+  public static final int COMMON_PREFIX = 448;
+  public static final int RESERVED = 452;
 
   /** Bytes of the whole struct. */
-  public static final int SIZE = 384;
+  public static final int SIZE = 456;
 
   private DivergenceStruct() {}
 }
