@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 // What is kept of one row between the steps when its tiles are shared out among threads.
 struct TilePartial {
   TileStats student, teacher;
-  DivergenceSums sums;
+  DivergenceTotals sums;
 };
 
 // A row without its statistics.
@@ -49,17 +49,17 @@ void PutRow(const polka_divergence_args& a, int64_t r, const SoftmaxOutputs& stu
   put(a.teacher_lse, teacher.lse);
 }
 
-float ValueOf(const polka_divergence_args& a, const DivergenceSums& sums) {
+float ValueOf(const polka_divergence_args& a, const DivergenceTotals& sums) {
   return static_cast<float>(DivergenceValue(a.kind, static_cast<double>(a.beta), static_cast<double>(a.alpha), sums,
                                             a.teacher_form == POLKA_LOG_WEIGHTS));
 }
 
 // An infinite divergence has no gradient: 0, as for a target at -inf.
-bool HasGradient(const polka_divergence_args& a, const DivergenceSums& sums) {
+bool HasGradient(const polka_divergence_args& a, const DivergenceTotals& sums) {
   return a.divisor != 0 && sums.value != static_cast<double>(INFINITY);
 }
 
-void WriteTile(const polka_divergence_args& a, const RowPair& pair, const DivergenceSums& sums, int64_t r,
+void WriteTile(const polka_divergence_args& a, const RowPair& pair, const DivergenceTotals& sums, int64_t r,
                int64_t index) {
   const float row_weight = a.row_weight == 0 ? 1 : reinterpret_cast<const float*>(a.row_weight)[r];
   const float weight =
@@ -74,7 +74,7 @@ void DivergenceRow(const polka_divergence_args& a, int64_t r, float* values) {
   TileStats teacher = EmptyTile();
   for (int64_t i = 0; i < tiles; ++i) teacher = MergeTiles(pair.teacher.row, teacher, ComputeTile(pair.teacher, i));
   Finish(pair.teacher, teacher);
-  DivergenceSums sums = {};
+  DivergenceTotals sums = {};
   for (int64_t i = 0; i < tiles; ++i) sums = sums + SumTile(pair, i);
   values[r] = ValueOf(a, sums);
   PutRow(a, r, pair.student.out, pair.teacher.out, values[r]);
@@ -115,7 +115,7 @@ void DivergenceByTile(const polka_divergence_args& a, int32_t threads, float* va
   };
   ParallelFor(threads, items, 1, value);
   const auto sums_of = [&](int64_t r) {
-    DivergenceSums sums = {};
+    DivergenceTotals sums = {};
     for (int64_t i = 0; i < tiles; ++i) sums = sums + partial[r * tiles + i].sums;
     return sums;
   };
@@ -130,7 +130,7 @@ void DivergenceByTile(const polka_divergence_args& a, int32_t threads, float* va
     for (int64_t i = begin; i < end; ++i) {
       const int64_t r = i / tiles, tile = i % tiles;
       if (Masked(a.mask, r)) continue;
-      const DivergenceSums sums = sums_of(r);
+      const DivergenceTotals sums = sums_of(r);
       const bool written = HasGradient(a, sums);
       if (written) WriteTile(a, finished(r), sums, r, tile);
       if (tile == 0) ZeroRow(a.d_student, r, written ? ValidVocab(a.student_softmax, a.student) : 0);

@@ -218,11 +218,11 @@ POLKA_MATH void WithKind(int kind, Body&& body) {
 }
 
 // Sums over a row, or a part of it.
-struct DivergenceSums {
+struct DivergenceTotals {
   double value, slope, student_mass, teacher_mass;
 };
 
-POLKA_MATH DivergenceSums operator+(const DivergenceSums& a, const DivergenceSums& b) {
+POLKA_MATH DivergenceTotals operator+(const DivergenceTotals& a, const DivergenceTotals& b) {
   return {a.value + b.value, a.slope + b.slope, a.student_mass + b.student_mass, a.teacher_mass + b.teacher_mass};
 }
 
@@ -232,7 +232,7 @@ constexpr bool SumsSlopes(int kind) {
 }
 
 // What p is multiplied by in the gradient.
-POLKA_MATH double MeanSlope(int kind, const DivergenceSums& s) {
+POLKA_MATH double MeanSlope(int kind, const DivergenceTotals& s) {
   const double slope = kind == POLKA_REVERSE_KL ? s.value + (s.student_mass - s.teacher_mass)
                        : SumsSlopes(kind)       ? s.slope
                                                 : s.student_mass - s.teacher_mass;
@@ -246,7 +246,7 @@ constexpr bool NeedsPreciseRatio(int kind) { return kind == POLKA_CHI_SQUARED ||
 // The computed p, and the q of a softmax, sum to 1 but for a rounding common to all of them. What
 // undoes it where it would be relative to terms of any size: the factor of p^2 / q, or of q^alpha
 // p^(1 - alpha), which is also the gradient's.
-POLKA_MATH double MassFactor(int kind, double alpha, const DivergenceSums& s, bool measure) {
+POLKA_MATH double MassFactor(int kind, double alpha, const DivergenceTotals& s, bool measure) {
   const double p = s.student_mass, q = measure ? 1 : s.teacher_mass;
   return kind == POLKA_CHI_SQUARED ? q / (p * p)
          : kind == POLKA_ALPHA     ? exp(-alpha * log(q) - (1 - alpha) * log(p))
@@ -257,7 +257,7 @@ POLKA_MATH double MassFactor(int kind, double alpha, const DivergenceSums& s, bo
 // left side; rounding can leave a sum of terms >= 0 just below 0. A teacher taken as it is (`measure`)
 // can have any mass: what the terms of the KLs add to be >= 0 is taken off again, and the result can
 // be negative, but for the kinds that are defined for measures. A NaN stays.
-POLKA_MATH double DivergenceValue(int kind, double beta, double alpha, const DivergenceSums& s, bool measure) {
+POLKA_MATH double DivergenceValue(int kind, double beta, double alpha, const DivergenceTotals& s, bool measure) {
   const double missing = s.teacher_mass - s.student_mass, mass = measure ? s.teacher_mass : 1;
   double value = s.value;
   switch (kind) {

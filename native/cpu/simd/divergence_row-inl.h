@@ -279,7 +279,7 @@ HWY_INLINE void ForEachPair(const Tile& student, const Tile& teacher, Body body,
   for (int u = 0; u < kUnroll; ++u) body(Load(a + u * kLanes), Load(b + u * kLanes), j + u * kLanes, u);
 }
 
-inline DivergenceSums SumTile(const RowPair& pair, int64_t index) {
+inline DivergenceTotals SumTile(const RowPair& pair, int64_t index) {
   HWY_ALIGN float student_scratch[kTileColumns];
   HWY_ALIGN float teacher_scratch[kTileColumns];
   const Tile s = LoadTile(pair.student.row, index * kTileColumns, student_scratch);
@@ -309,7 +309,7 @@ inline DivergenceSums SumTile(const RowPair& pair, int64_t index) {
 
 // `weight` is the upstream gradient of the row's value, before the chain rule's 1 / T.
 template <class T>
-void GradientTile(const RowPair& pair, const DivergenceSums& sums, float weight, int64_t index, T* out_row) {
+void GradientTile(const RowPair& pair, const DivergenceTotals& sums, float weight, int64_t index, T* out_row) {
   HWY_ALIGN float student_scratch[kTileColumns];
   HWY_ALIGN float teacher_scratch[kTileColumns];
   const Tile s = LoadTile(pair.student.row, index * kTileColumns, student_scratch);
@@ -345,7 +345,7 @@ void GradientTile(const RowPair& pair, const DivergenceSums& sums, float weight,
 }
 
 // The same for a row at `out` of type `dtype`.
-inline void GradientTile(const RowPair& pair, const DivergenceSums& sums, float weight, int64_t index, uint64_t out,
+inline void GradientTile(const RowPair& pair, const DivergenceTotals& sums, float weight, int64_t index, uint64_t out,
                          int32_t dtype) {
   switch (dtype) {
     case POLKA_BF16:
