@@ -19,6 +19,9 @@ package dev.polka.policy;
  *   variance of the gradient</td></tr>
  * </table>
  *
+ * <p>Rewards of tokens and values are rounded to f32 where they are summed over tokens, and summed
+ * in f64; everything else is f64.
+ *
  * <p>Implementations are immutable and thread-safe. A step may be cut into batches between groups;
  * where an estimator needs a statistic of the whole step, it says so and takes it as an input.
  */
@@ -57,7 +60,7 @@ public interface AdvantageEstimator {
    * @throws IllegalArgumentException if {@code low} is above {@code high} or one is NaN
    */
   default AdvantageEstimator withClip(double low, double high) {
-    Advantages.requireBounds(low, high);
+    Check.range("clip", low, high);
     return batch -> forward(batch).clipped(low, high);
   }
 }

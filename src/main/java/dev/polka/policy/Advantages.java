@@ -118,18 +118,11 @@ public final class Advantages {
    * @throws IllegalArgumentException if {@code low} is above {@code high} or one is NaN
    */
   public Advantages clipped(double low, double high) {
-    requireBounds(low, high);
+    Check.range("clip", low, high);
     double[] bounded = new double[perRow.length];
     for (int row = 0; row < bounded.length; row++) {
       bounded[row] = layout.counts(row) ? Math.min(Math.max(perRow[row], low), high) : 0;
     }
     return new Advantages(layout, bounded, returns);
-  }
-
-  static void requireBounds(double low, double high) {
-    if (!(low <= high)) {
-      throw new IllegalArgumentException(
-          "clip: the bounds " + low + " and " + high + " hold nothing between them");
-    }
   }
 }

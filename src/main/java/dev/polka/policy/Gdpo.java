@@ -25,6 +25,9 @@ import java.util.Objects;
  * <p>Immutable and thread-safe.
  */
 public final class Gdpo implements AdvantageEstimator {
+  private static final Whitening STANDARD_WHITENING =
+      Whitening.unbiased().withEpsilon(1e-4, EpsilonPlacement.OUTSIDE);
+
   private final double[] weights;
   private final GroupAdvantage group;
   private final Whitening whitening; // over sequences; null: none
@@ -49,13 +52,9 @@ public final class Gdpo implements AdvantageEstimator {
       throw new IllegalArgumentException("weights: there are none, one per component is needed");
     }
     for (int k = 0; k < weights.length; k++) {
-      if (!Double.isFinite(weights[k])) {
-        throw new IllegalArgumentException(
-            "weights: " + weights[k] + " of component " + k + " is not finite");
-      }
+      Check.finite("weights[" + k + "]", weights[k]);
     }
-    Whitening overSequences = Whitening.unbiased().withEpsilon(1e-4, EpsilonPlacement.OUTSIDE);
-    return new Gdpo(weights.clone(), GroupAdvantage.grpo(), overSequences, null);
+    return new Gdpo(weights.clone(), GroupAdvantage.grpo(), STANDARD_WHITENING, null);
   }
 
   /**
@@ -71,26 +70,28 @@ public final class Gdpo implements AdvantageEstimator {
   /**
    * Chooses how the sums are whitened over sequences.
    *
-   * @param whitening how; the batch must be the whole step unless {@link #withMoments} is given
+   * @param whitening how; the batch must be the whole step
    * @return the estimator with it
    */
   public Gdpo withSequenceWhitening(Whitening whitening) {
-    return new Gdpo(weights, group, Objects.requireNonNull(whitening, "whitening"), step);
+    return new Gdpo(weights, group, Objects.requireNonNull(whitening, "whitening"), null);
   }
 
   /**
-   * Gives the moments to whiten by, where the batch is a part of the step.
+   * The same where the batch is a part of the step.
    *
-   * @param moments of {@link #sums} of all parts, merged
-   * @return the estimator with them
+   * @param whitening how
+   * @param step moments of {@link #sums} of all parts, merged
+   * @return the estimator with it
    */
-  public Gdpo withMoments(Moments moments) {
-    return new Gdpo(weights, group, whitening, Objects.requireNonNull(moments, "moments"));
+  public Gdpo withSequenceWhitening(Whitening whitening, Moments step) {
+    Objects.requireNonNull(whitening, "whitening");
+    return new Gdpo(weights, group, whitening, Objects.requireNonNull(step, "step"));
   }
 
   /** {@return the estimator whose sums stay as they are} */
   public Gdpo withoutWhitening() {
-    return new Gdpo(weights, group, null, step);
+    return new Gdpo(weights, group, null, null);
   }
 
   /**
@@ -125,12 +126,7 @@ public final class Gdpo implements AdvantageEstimator {
   public Advantages forward(RewardBatch batch) {
     double[] sums = sums(batch);
     TokenLayout rewarded = RewardBatch.withoutNan(batch.layout(), sums);
-    if (whitening == null) {
-      return new Advantages(rewarded, rewarded.spread(sums), null);
-    }
-    TokenLayout sequences = RewardBatch.present(sums);
-    Moments moments = step == null ? Moments.of(sequences, sums) : step;
-    double[] white = whitening.forward(sequences, sums, moments);
-    return new Advantages(rewarded, rewarded.spread(white), null);
+    double[] advantages = whitening == null ? sums : whitening.overNumbers(sums, step);
+    return new Advantages(rewarded, rewarded.spread(advantages), null);
   }
 }

@@ -47,10 +47,7 @@ public final class Gpg implements AdvantageEstimator {
    * @throws IllegalArgumentException if {@code norm} is not finite and above 0
    */
   public Gpg withNorm(double norm) {
-    if (!(norm > 0) || Double.isInfinite(norm)) {
-      throw new IllegalArgumentException("norm: " + norm + " is not finite and > 0");
-    }
-    return new Gpg(group, norm, step);
+    return new Gpg(group, Check.positive("norm", norm), step);
   }
 
   /**

@@ -7,7 +7,6 @@ import dev.polka.kernel.TokenLayout;
 import dev.polka.memory.Doubles;
 import dev.polka.memory.Longs;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.Objects;
 import java.util.stream.IntStream;
 
@@ -101,38 +100,31 @@ public final class OptimalTokenBaseline implements AdvantageEstimator {
 
   /** Rows that count, those of the same group and number one after the other. */
   private record Positions(int[] rows, long[] offsets) {
-    private record Place(int row, int group, int number) {}
-
-    static Positions of(TokenLayout layout, long[] groupOffsets) {
-      Place[] places =
-          IntStream.range(0, groupOffsets.length - 1)
-              .boxed()
-              .flatMap(
-                  g ->
-                      IntStream.range((int) groupOffsets[g], (int) groupOffsets[g + 1])
-                          .boxed()
-                          .flatMap(b -> Arrays.stream(sequence(layout, g, b))))
-              .sorted(Comparator.comparingInt(Place::group).thenComparingInt(Place::number))
-              .toArray(Place[]::new);
-      long[] starts =
-          IntStream.range(0, places.length)
-              .filter(i -> i == 0 || !together(places[i], places[i - 1]))
-              .asLongStream()
-              .toArray();
-      long[] offsets = Arrays.copyOf(starts, starts.length + 1);
-      offsets[starts.length] = places.length;
-      return new Positions(Arrays.stream(places).mapToInt(Place::row).toArray(), offsets);
+    static Positions of(TokenLayout layout, long[] groups) {
+      int[] rows = new int[layout.tokens()];
+      long[] offsets = new long[rows.length + 1];
+      int count = 0;
+      int positions = 0;
+      for (int g = 0; g + 1 < groups.length; g++) {
+        int[][] answers =
+            IntStream.range((int) groups[g], (int) groups[g + 1])
+                .mapToObj(b -> counted(layout, b))
+                .toArray(int[][]::new);
+        int longest = Arrays.stream(answers).mapToInt(answer -> answer.length).max().orElse(0);
+        for (int t = 0; t < longest; t++) {
+          for (int[] answer : answers) {
+            if (t < answer.length) {
+              rows[count++] = answer[t];
+            }
+          }
+          offsets[++positions] = count;
+        }
+      }
+      return new Positions(rows, Arrays.copyOf(offsets, positions + 1));
     }
 
-    private static Place[] sequence(TokenLayout layout, int group, int b) {
-      int[] rows = IntStream.range(layout.first(b), layout.end(b)).filter(layout::counts).toArray();
-      return IntStream.range(0, rows.length)
-          .mapToObj(number -> new Place(rows[number], group, number))
-          .toArray(Place[]::new);
-    }
-
-    private static boolean together(Place a, Place b) {
-      return a.group() == b.group() && a.number() == b.number();
+    private static int[] counted(TokenLayout layout, int b) {
+      return IntStream.range(layout.first(b), layout.end(b)).filter(layout::counts).toArray();
     }
 
     double[] gather(double[] perRow) {

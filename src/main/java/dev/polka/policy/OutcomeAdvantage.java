@@ -21,12 +21,21 @@ import java.util.Objects;
 public final class OutcomeAdvantage implements AdvantageEstimator {
   private final GroupAdvantage group; // null: the outcome itself
   private final boolean byBatchStd;
-  private final Moments step; // null: of the batch
+  private final Moments outcomes; // null: of the batch
+  private final Whitening whitening; // over sequences; null: none
+  private final Moments advantages; // to whiten by; null: of the batch
 
-  private OutcomeAdvantage(GroupAdvantage group, boolean byBatchStd, Moments step) {
+  private OutcomeAdvantage(
+      GroupAdvantage group,
+      boolean byBatchStd,
+      Moments outcomes,
+      Whitening whitening,
+      Moments advantages) {
     this.group = group;
     this.byBatchStd = byBatchStd;
-    this.step = step;
+    this.outcomes = outcomes;
+    this.whitening = whitening;
+    this.advantages = advantages;
   }
 
   /**
@@ -36,7 +45,7 @@ public final class OutcomeAdvantage implements AdvantageEstimator {
    * @return the estimator
    */
   public static OutcomeAdvantage of(GroupAdvantage group) {
-    return new OutcomeAdvantage(Objects.requireNonNull(group, "group"), false, null);
+    return new OutcomeAdvantage(Objects.requireNonNull(group, "group"), false, null, null, null);
   }
 
   /**
@@ -46,7 +55,7 @@ public final class OutcomeAdvantage implements AdvantageEstimator {
    * @return the estimator
    */
   public static OutcomeAdvantage raw() {
-    return new OutcomeAdvantage(null, false, null);
+    return new OutcomeAdvantage(null, false, null, null, null);
   }
 
   /**
@@ -75,12 +84,40 @@ public final class OutcomeAdvantage implements AdvantageEstimator {
     return byBatchStd(Objects.requireNonNull(outcomes, "outcomes"));
   }
 
-  private OutcomeAdvantage byBatchStd(Moments outcomes) {
+  private OutcomeAdvantage byBatchStd(Moments ofOutcomes) {
     if (group == null) {
       throw new IllegalStateException(
           "OutcomeAdvantage: raw outcomes are not divided; whiten them");
     }
-    return new OutcomeAdvantage(group, true, outcomes);
+    return new OutcomeAdvantage(group, true, ofOutcomes, whitening, advantages);
+  }
+
+  /**
+   * Whitens the advantages over the sequences of the batch, which must be the whole step, each
+   * counted once however long. TRL RLOO ({@code normalize_advantages}, off unless set) has {@code
+   * unbiased()} with epsilon 1e-4 outside; {@code raw()} with {@code biased()} and a floor is
+   * NeMo-RL's whitened raw reward, and AReaL's normalisation at the level of the batch.
+   *
+   * @param whitening how
+   * @return the estimator with it
+   */
+  public OutcomeAdvantage withSequenceWhitening(Whitening whitening) {
+    Objects.requireNonNull(whitening, "whitening");
+    return new OutcomeAdvantage(group, byBatchStd, outcomes, whitening, null);
+  }
+
+  /**
+   * The same where the batch is a part of the step.
+   *
+   * @param whitening how
+   * @param step moments of the advantages of all parts before this, {@code
+   *     Moments.of(perSequence(batch))}, merged
+   * @return the estimator with it
+   */
+  public OutcomeAdvantage withSequenceWhitening(Whitening whitening, Moments step) {
+    Objects.requireNonNull(whitening, "whitening");
+    Objects.requireNonNull(step, "step");
+    return new OutcomeAdvantage(group, byBatchStd, outcomes, whitening, step);
   }
 
   @Override
@@ -98,16 +135,22 @@ public final class OutcomeAdvantage implements AdvantageEstimator {
    * @throws IndexOutOfBoundsException if a group is a singleton where that was made an error
    */
   public double[] perSequence(RewardBatch batch) {
-    double[] outcomes = batch.outcomes();
-    if (group == null) {
-      return Arrays.stream(outcomes).map(r -> Double.isNaN(r) ? 0 : r).toArray();
+    double[] rewards = batch.outcomes();
+    double[] compared =
+        group == null ? rewards.clone() : compare(operation(rewards), batch, rewards);
+    for (int b = 0; b < compared.length; b++) {
+      compared[b] = Double.isNaN(rewards[b]) ? Double.NaN : compared[b];
     }
-    GroupAdvantage operation = group;
-    if (byBatchStd) {
-      Moments moments = step == null ? Moments.of(outcomes) : step;
-      operation = group.withBatchStd(Math.sqrt(moments.unbiasedVariance()));
+    double[] white = whitening == null ? compared : whitening.overNumbers(compared, advantages);
+    return Arrays.stream(white).map(a -> Double.isNaN(a) ? 0 : a).toArray();
+  }
+
+  private GroupAdvantage operation(double[] rewards) {
+    if (!byBatchStd) {
+      return group;
     }
-    return compare(operation, batch, outcomes);
+    Moments moments = outcomes == null ? Moments.of(rewards) : outcomes;
+    return group.withBatchStd(Math.sqrt(moments.unbiasedVariance()));
   }
 
   /** Runs a group operation over numbers of sequences. */

@@ -36,17 +36,10 @@ public final class Whitening {
   private Whitening(
       Std std, double epsilon, EpsilonPlacement placement, double varianceFloor, boolean centers) {
     this.std = std;
-    this.epsilon = requireNotNegative("epsilon", epsilon);
+    this.epsilon = Check.notNegative("epsilon", epsilon);
     this.placement = Objects.requireNonNull(placement, "placement");
-    this.varianceFloor = requireNotNegative("varianceFloor", varianceFloor);
+    this.varianceFloor = Check.notNegative("varianceFloor", varianceFloor);
     this.centers = centers;
-  }
-
-  private static double requireNotNegative(String name, double value) {
-    if (!(value >= 0) || Double.isInfinite(value)) {
-      throw new IllegalArgumentException(name + ": " + value + " is not finite and >= 0");
-    }
-    return value;
   }
 
   /** {@return whitening by the variance over n - 1, with 1e-8 in the root} */
@@ -123,6 +116,12 @@ public final class Whitening {
       }
     }
     return white;
+  }
+
+  /** Whitens numbers of sequences; by their own moments where none are given. NaN becomes 0. */
+  double[] overNumbers(double[] numbers, Moments moments) {
+    TokenLayout present = RewardBatch.present(numbers);
+    return forward(present, numbers, moments == null ? Moments.of(present, numbers) : moments);
   }
 
   private double divisor(Moments moments) {

@@ -60,6 +60,24 @@ class OutcomeEstimatorsTest {
   }
 
   @Test
+  void whiteningOverSequencesCountsEachOnce() {
+    TokenLayout layout = TokenLayout.ofLengths(9, 1, 1, 1);
+    RewardBatch batch = RewardBatch.of(layout, 3, 1, 0, Double.NaN);
+    Whitening exact = Whitening.biased().withEpsilon(0, EpsilonPlacement.IN_SQRT);
+    OutcomeAdvantage white = OutcomeAdvantage.raw().withSequenceWhitening(exact);
+    // 3, 1, 0: mean 4 / 3, squares 42 / 9
+    double std = Math.sqrt(42 / 27.0);
+
+    assertThat(white.perSequence(batch)[0]).isCloseTo((5 / 3.0) / std, within(1e-14));
+    assertThat(white.perSequence(batch)[3]).isZero();
+    assertThat(
+            OutcomeAdvantage.raw()
+                .withSequenceWhitening(exact, new Moments(10, 1, 40))
+                .perSequence(batch))
+        .containsExactly(1, 0, -0.5, 0);
+  }
+
+  @Test
   void rawOutcomesNeedNoGroups() {
     assertThat(OutcomeAdvantage.raw().perSequence(RewardBatch.of(ONE_EACH, 1, -2, Double.NaN, 0)))
         .containsExactly(1, -2, 0, 0);
@@ -146,7 +164,7 @@ class OutcomeEstimatorsTest {
         .hasMessage("weights: are 2 for 1 components");
     assertThatThrownBy(() -> Gdpo.of(1, Double.NaN))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessage("weights: NaN of component 1 is not finite");
+        .hasMessage("weights[1]: NaN is not finite");
   }
 
   @Test
