@@ -250,6 +250,18 @@ polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const
   return POLKA_OK;
 }
 
+polka_status CheckNormalizer(const polka_normalizer& n, const char* name) {
+  if (!(n.divisor >= 0) || !isfinite(n.divisor)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: divisor %g is not finite and >= 0", name, n.divisor);
+  }
+  return CheckArray(n.sequence_tokens, 0, 8, name);
+}
+
+polka_status CheckSwitch(float value, const char* name) {
+  if (value >= 0 && isfinite(value)) return POLKA_OK;
+  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is neither 0 (off) nor finite and > 0", name, static_cast<double>(value));
+}
+
 }  // namespace polka
 
 extern "C" const char* polka_last_error(void) { return polka::LastError(); }

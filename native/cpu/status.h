@@ -20,6 +20,9 @@ polka_status CheckWorkspace(const polka_exec& exec, int64_t needed);
 polka_status CheckOption(int32_t value, int32_t last, const char* name);
 // An upper bound > 0; infinite is "off".
 polka_status CheckBound(float value, const char* name);
+// A number that is 0 for "off" or else finite and > 0.
+polka_status CheckSwitch(float value, const char* name);
+polka_status CheckNormalizer(const polka_normalizer& n, const char* name);
 // `count` elements of `bytes` bytes each: an address where there are any, aligned.
 polka_status CheckArray(uint64_t address, int64_t count, int64_t bytes, const char* name);
 polka_status CheckMatrix(const polka_matrix& m, const char* name);

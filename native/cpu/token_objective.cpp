@@ -202,19 +202,6 @@ void RunBlock(const Batch& b, int64_t block, float* d_log_prob, float* d_entropy
   }
 }
 
-polka_status CheckNormalizer(const polka_normalizer& n, const char* name) {
-  if (!(n.divisor >= 0) || !isfinite(n.divisor)) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: divisor %g is not finite and >= 0", name, n.divisor);
-  }
-  return CheckArray(n.sequence_tokens, 0, 8, name);
-}
-
-// A number that is 0 for "off" or else > 0.
-polka_status CheckSwitch(float value, const char* name) {
-  if (value >= 0 && isfinite(value)) return POLKA_OK;
-  return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is neither 0 (off) nor finite and > 0", name, static_cast<double>(value));
-}
-
 polka_status CheckPositive(float value, const char* name) {
   if (value > 0 && isfinite(value)) return POLKA_OK;
   return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is not finite and > 0", name, static_cast<double>(value));

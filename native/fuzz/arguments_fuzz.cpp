@@ -225,6 +225,65 @@ polka_status Segment(Arguments& a) {
   return polka_segment(a.Field(&args, {nullptr}));
 }
 
+polka_status ValueLoss(Arguments& a) {
+  polka_value_loss_args args = {};
+  const int64_t sequences = a.rows == 0 ? a.random.Below(3) : 1 + a.random.Below(4);
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.rows = a.Field(a.rows, {INT64_C(-1), INT64_MIN});
+  args.sequences = a.Field(sequences, {INT64_C(-1), INT64_MIN});
+  args.offsets = a.memory.Offsets(sequences, a.rows);
+  reinterpret_cast<int64_t*>(args.offsets)[a.random.Below(sequences + 1)] += a.Field(0, {1, -1, -9});
+  args.mask = a.Mask();
+  args.values = a.RowFloats();
+  args.returns = a.RowFloats();
+  args.old_values = a.RowFloats();
+  args.d_values = a.RowOutput();
+  args.metrics = a.Field(a.memory.Output(sizeof(polka_value_loss_metrics)), {UINT64_C(0)});
+  args.normalizer = a.Normalizer(sequences);
+  args.clip = a.Field(a.random.Pick({0.0f, 0.2f}), {-1.0f, NAN, INFINITY});
+  args.huber_delta = a.Field(a.random.Pick({0.0f, 10.0f}), {-1.0f, NAN});
+  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f, NAN});
+  args.skip_non_finite = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
+  return polka_value_loss(a.Field(&args, {nullptr}));
+}
+
+polka_status PreferenceLoss(Arguments& a) {
+  polka_preference_loss_args args = {};
+  const int64_t groups = a.rows == 0 ? a.random.Below(3) : 1 + a.random.Below(4);
+  const auto doubles = [&](int64_t count) {
+    const uint64_t address = a.memory.Input(count * 8);
+    for (int64_t i = 0; i < count; ++i) {
+      reinterpret_cast<double*>(address)[i] = static_cast<double>(a.random.Value());
+    }
+    return address;
+  };
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.kind = static_cast<int32_t>(a.random.Below(POLKA_PREFERENCE_POSTERIOR + 1));
+  const int64_t units = args.kind == POLKA_PREFERENCE_KTO ? a.rows : groups;
+  args.label_smoothing = args.kind == POLKA_PREFERENCE_SIGMOID ? a.Field(0.1, {-1.0, 2.0}) : a.Field(0.0, {0.1});
+  args.count = a.Field(a.rows, {INT64_C(-1), INT64_MIN});
+  args.groups = a.Field(groups, {INT64_C(-1), INT64_MIN});
+  args.group_offsets = a.memory.Offsets(groups, a.rows);
+  reinterpret_cast<int64_t*>(args.group_offsets)[a.random.Below(groups + 1)] += a.Field(0, {1, -1, -9});
+  args.scores = doubles(a.rows);
+  if (a.random.OneIn(2)) args.ref_scores = doubles(a.rows);
+  args.targets = doubles(a.rows);
+  args.desirable = a.memory.Bytes(a.rows);
+  if (a.random.OneIn(2)) args.weights = doubles(units);
+  args.unit_losses = a.memory.MaybeOutput(units * 8);
+  args.d_scores = a.memory.MaybeOutput(a.rows * 8);
+  args.metrics = a.Field(a.memory.Output(sizeof(polka_preference_loss_metrics)), {UINT64_C(0)});
+  args.divisor = a.Field(3.0, {0.0, -1.0, static_cast<double>(NAN)});
+  args.beta = a.Field(0.1, {0.0, static_cast<double>(INFINITY)});
+  args.margin = a.Field(0.5, {static_cast<double>(NAN)});
+  args.bias = a.Field(0.5, {0.0, 2.0});
+  args.reference_point = a.Field(0.1, {static_cast<double>(NAN)});
+  args.desirable_weight = args.undesirable_weight = a.Field(1.0, {static_cast<double>(INFINITY)});
+  return polka_preference_loss(a.Field(&args, {nullptr}));
+}
+
 polka_policy_objective Objective(Arguments& a) {
   polka_policy_objective o = {};
   o.entropy_coefficient = a.Field(a.random.Pick({0.0, 0.01}), {-1.0});
@@ -323,6 +382,8 @@ constexpr Operation kOperations[] = {
     {"group_advantage", GroupAdvantage},
     {"token_returns", TokenReturns},
     {"segment", Segment},
+    {"value_loss", ValueLoss},
+    {"preference_loss", PreferenceLoss},
     {"policy_loss", PolicyLoss},
     {"policy_loss_from_log_prob", PolicyLossFromLogProb},
 };

@@ -560,6 +560,101 @@ polka_status polka_policy_loss(polka_policy_loss_args* args);
 polka_status polka_policy_loss_from_log_prob_workspace(polka_policy_loss_args* args);
 polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* args);
 
+/* ---- value_loss ---------------------------------------------------------------------------- */
+
+/* f(e) = e^2 / 2, or Huber's where huber_delta is not 0: delta (|e| - delta / 2) where |e| > delta. With
+ * v the value, R the return and v0 the old value,
+ *   l = max(f(v - R), f(v0 + clamp(v - v0, -clip, clip) - R)) where clip is not 0, else f(v - R)
+ *   loss = sum_t n_t l_t over unmasked rows, n_t by the normalizer
+ * d_values is gradient_scale times d loss / d value: 0 where the clamped value decides. */
+typedef struct polka_value_loss_metrics {
+  double loss;
+  double tokens;         /* counted tokens */
+  double clipped_sum;    /* tokens where the clamped value decides */
+  double value_sum;      /* sum of the values */
+  double return_mean;    /* mean of the returns */
+  double return_squares; /* sum of their squared deviations from it */
+  double error_mean;     /* the same of R - v: 1 - error_squares / return_squares is the explained variance */
+  double error_squares;
+  double non_finite_rows;      /* unmasked rows with a value, old value or return that is not finite */
+  double first_non_finite_row; /* the lowest of them, or -1 */
+} polka_value_loss_metrics;
+
+typedef struct polka_value_loss_args {
+  int64_t struct_size;
+  polka_exec exec; /* CPU only */
+  int64_t rows;
+  int64_t sequences;
+  uint64_t offsets;    /* [sequences + 1] int64, from 0 to rows, not falling */
+  uint64_t mask;       /* [rows] bytes or 0 */
+  uint64_t values;     /* [rows] f32 */
+  uint64_t old_values; /* [rows] f32; needed where clip is not 0 */
+  uint64_t returns;    /* [rows] f32 */
+  uint64_t d_values;   /* out [rows] f32, or 0 */
+  uint64_t metrics;    /* out: one polka_value_loss_metrics */
+  polka_normalizer normalizer;
+  float clip;              /* 0 = off, else > 0 */
+  float huber_delta;       /* 0 = off, else > 0 */
+  float gradient_scale;    /* 0 = not set, taken as 1 */
+  int32_t skip_non_finite; /* 1: a non-finite row is masked; 0: it and the loss are NaN */
+} polka_value_loss_args;
+
+polka_status polka_value_loss(polka_value_loss_args* args);
+
+/* ---- preference_loss ----------------------------------------------------------------------- */
+
+/* kind: the loss of a unit. With s a response's score, r the reference's (0 where absent) and
+ * u = beta (s - r), the first three take a group ranked from best to worst, of which each pair i < j
+ * has h = u_i - bias u_j - margin, and average over its pairs; KTO takes each response by itself;
+ * POSTERIOR takes a group whose targets t are log-probs of the prior plus the rewards over a
+ * temperature: r is there what the responses were drawn by. */
+#define POLKA_PREFERENCE_SIGMOID 0 /* -(1 - label_smoothing) ln sigmoid(h) - label_smoothing ln sigmoid(-h) */
+#define POLKA_PREFERENCE_HINGE 1   /* max(0, 1 - h), with gradient 0 at h = 1 */
+#define POLKA_PREFERENCE_IPO 2     /* ((h - 1/2) / beta)^2 */
+/* desirable_weight sigmoid(-h), or undesirable_weight sigmoid(h), h = u - beta reference_point */
+#define POLKA_PREFERENCE_KTO 3
+#define POLKA_PREFERENCE_POSTERIOR 4 /* sum_i a_i ln(a_i / b_i), a = softmax(t - r), b = softmax(u) */
+
+/* loss = sum w_unit loss_unit / divisor. A group without a pair has loss 0. All f64. */
+typedef struct polka_preference_loss_metrics {
+  double loss;
+  double pairs;        /* pairs, KTO: responses */
+  double correct;      /* pairs with u_i > u_j, KTO: responses on their side of the reference point */
+  double margin_sum;   /* sum of u_i - u_j, KTO: of u, negated where undesirable */
+  double chosen_sum;   /* sum of u_i, KTO: of the desirable u */
+  double rejected_sum; /* sum of u_j, KTO: of the undesirable u */
+  double non_finite_units;
+  double first_non_finite_unit; /* the lowest unit whose loss is not finite, or -1 */
+} polka_preference_loss_metrics;
+
+typedef struct polka_preference_loss_args {
+  int64_t struct_size;
+  polka_exec exec; /* CPU only */
+  int64_t count;   /* responses */
+  int64_t groups;
+  uint64_t group_offsets; /* [groups + 1] int64, from 0 to count, not falling; KTO does not read it */
+  uint64_t scores;        /* [count]: sums, or means, of log-probs; rewards of a reward model */
+  uint64_t ref_scores;    /* [count], or 0 */
+  uint64_t targets;       /* [count]; POSTERIOR */
+  uint64_t desirable;     /* [count] bytes; KTO */
+  uint64_t weights;       /* [units], or 0: ones */
+  uint64_t unit_losses;   /* out [units], or 0 */
+  uint64_t d_scores;      /* out [count], or 0: d loss / d score */
+  uint64_t metrics;       /* out: one polka_preference_loss_metrics */
+  double divisor;         /* 0 gives loss 0 */
+  double beta;            /* finite and > 0 */
+  double margin;
+  double bias;            /* in (0, 1] */
+  double label_smoothing; /* in [0, 1]; SIGMOID only, else 0 */
+  double reference_point; /* KTO: an estimate of KL(policy || reference), without gradient */
+  double desirable_weight;
+  double undesirable_weight;
+  int32_t kind;
+  int32_t reserved;
+} polka_preference_loss_args;
+
+polka_status polka_preference_loss(polka_preference_loss_args* args);
+
 #ifdef __cplusplus
 }
 #endif

@@ -39,3 +39,12 @@ POLKA_MATH double Constant(double, double value) { return value; }
 // One number of a vector; a scalar is its own.
 POLKA_MATH float LaneOf(float x) { return x; }
 POLKA_MATH double LaneOf(double x) { return x; }
+
+// What one token of a sequence weighs in a sum. A divisor of 0 means that no token counts anywhere: weight 0.
+POLKA_MATH double TokenWeight(double divisor, int64_t sequence_tokens) {
+  if (divisor == 0) return 0;
+  return 1 / divisor / static_cast<double>(sequence_tokens > 1 ? sequence_tokens : 1);
+}
+
+// `weight` times a term of the loss or of its gradient; no weight, no term.
+POLKA_MATH double Weighted(double weight, double term) { return weight == 0 ? 0 : weight * term; }

@@ -121,15 +121,6 @@ struct TokenWeights {
   double nll;
 };
 
-// A divisor of 0 means that no token counts anywhere: weight 0.
-POLKA_MATH double TokenWeight(double divisor, int64_t sequence_tokens) {
-  if (divisor == 0) return 0;
-  return 1 / divisor / static_cast<double>(sequence_tokens > 1 ? sequence_tokens : 1);
-}
-
-// `weight` times a term of the loss or of its gradient; no weight, no term.
-POLKA_MATH double Weighted(double weight, double term) { return weight == 0 ? 0 : weight * term; }
-
 // Everything that one token contributes.
 template <class T>
 struct TokenTerms {

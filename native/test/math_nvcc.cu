@@ -16,6 +16,8 @@ namespace {
 #include "token_kl.inl"
 #include "policy_term.inl"
 #include "policy_loss.inl"
+#include "value_loss.inl"
+#include "preference_loss.inl"
 #include "group_advantage.inl"
 #include "token_returns.inl"
 #include "segment.inl"
@@ -96,6 +98,19 @@ __global__ void Segments(const float* in, double* out) {
   SegmentState state = StartSegment();
   for (int i = 0; i < 4; ++i) AddToSegment(POLKA_SEGMENT_LOG_MEAN_EXP, state, in[i]);
   out[0] = FinishSegment(POLKA_SEGMENT_LOG_MEAN_EXP, state);
+}
+
+__global__ void ValueLosses(const float* in, float* out) {
+  const ValueTerm<float> term = ValueLoss(in[0], in[1], in[2], in[3], in[4]);
+  Moments moments = {0, 0};
+  AddToMoments(moments, static_cast<double>(in[0]), 1);
+  out[0] = term.clipped ? term.loss : term.derivative + static_cast<float>(moments.squares);
+}
+
+__global__ void Preferences(int32_t kind, const double* in, double* out) {
+  const MarginTerm<double> pair = PairTerm(kind, in[0], in[1], in[2]);
+  const MarginTerm<double> labelled = LabelledTerm(in[0] > 0, in[1], in[2], in[3]);
+  out[0] = pair.loss + labelled.derivative + LogSumExp(3, [in](int64_t i) { return in[i]; });
 }
 
 }  // namespace polka::cuda

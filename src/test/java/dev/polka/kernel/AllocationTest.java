@@ -177,4 +177,25 @@ class AllocationTest {
           .isZero();
     }
   }
+
+  @Test
+  void valueLossAllocatesNothing() {
+    ValueLoss loss = ValueLoss.huber(1).withClip(0.5f);
+    ValueBatch batch = ValueBatch.of(Floats.copyOf(1, 2, 3, 4), OFFSETS).withOld(ROWS);
+    try (ValueLossResult out = ValueLossResult.allocate(4)) {
+      assertThat(allocatedBy(() -> loss.forwardBackward(ROWS, batch, SEQUENCES, out))).isZero();
+      assertThat(allocatedBy(out::loss)).isZero();
+    }
+  }
+
+  @Test
+  void preferenceLossAllocatesNothing() {
+    Preferences pairs = Preferences.pairs(Doubles.copyOf(-1, -2, -3, -4));
+    Normalizer normalizer = Normalizer.constant(2);
+    PreferenceLoss loss = PreferenceLoss.dpo(0.1);
+    try (PreferenceLossResult out = PreferenceLossResult.allocate(pairs)) {
+      assertThat(allocatedBy(() -> loss.forwardBackward(pairs, normalizer, out))).isZero();
+      assertThat(allocatedBy(out::loss)).isZero();
+    }
+  }
 }

@@ -5,9 +5,11 @@ import dev.polka.kernel.internal.gen.polka_group_advantage_args;
 import dev.polka.kernel.internal.gen.polka_log_prob_backward_args;
 import dev.polka.kernel.internal.gen.polka_log_prob_forward_args;
 import dev.polka.kernel.internal.gen.polka_policy_loss_args;
+import dev.polka.kernel.internal.gen.polka_preference_loss_args;
 import dev.polka.kernel.internal.gen.polka_segment_args;
 import dev.polka.kernel.internal.gen.polka_token_kl_args;
 import dev.polka.kernel.internal.gen.polka_token_returns_args;
+import dev.polka.kernel.internal.gen.polka_value_loss_args;
 import dev.polka.memory.Allocation;
 import dev.polka.memory.Allocator;
 import dev.polka.memory.DType;
@@ -49,6 +51,8 @@ public final class NativeCall {
   private final polka_divergence_args divergence = new polka_divergence_args(start);
   private final polka_group_advantage_args groupAdvantage = new polka_group_advantage_args(start);
   private final polka_policy_loss_args policyLoss = new polka_policy_loss_args(start);
+  private final polka_value_loss_args valueLoss = new polka_value_loss_args(start);
+  private final polka_preference_loss_args preferenceLoss = new polka_preference_loss_args(start);
   private final polka_token_returns_args tokenReturns = new polka_token_returns_args(start);
   private final polka_segment_args segment = new polka_segment_args(start);
 
@@ -278,5 +282,13 @@ public final class NativeCall {
 
   public polka_segment_args segment() {
     return segment;
+  }
+
+  public polka_value_loss_args valueLoss() {
+    return valueLoss;
+  }
+
+  public polka_preference_loss_args preferenceLoss() {
+    return preferenceLoss;
   }
 }
