@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.polka.kernel.KlEstimator;
 import dev.polka.kernel.KlGradient;
 import dev.polka.kernel.PolicyLoss;
+import dev.polka.kernel.PreferenceLoss;
+import dev.polka.kernel.ValueLoss;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.reflect.Method;
@@ -35,7 +37,9 @@ class ObjectiveTableTest {
           Aggregation.class,
           ImportanceWeight.class,
           Rejection.class,
-          KlController.class);
+          KlController.class,
+          PreferenceLoss.class,
+          ValueLoss.class);
 
   private static String read() {
     try {
