@@ -115,6 +115,17 @@ polka_status CheckRows(const polka_matrix& logits, const polka_softmax& softmax)
   return POLKA_OK;
 }
 
+polka_status CheckSpans(int64_t spans, int64_t count, const char* name) {
+  if (count > kMaxRows || spans > kMaxRows) {
+    return Fail(POLKA_INVALID_ARGUMENT, "count: %lld tokens in %lld %s; on CUDA at most %lld of each",
+                static_cast<long long>(count), static_cast<long long>(spans), name, static_cast<long long>(kMaxRows));
+  }
+  if (spans == 0 && count > 0) {
+    return Fail(POLKA_OUT_OF_RANGE, "offsets: 0 %s for %lld tokens", name, static_cast<long long>(count));
+  }
+  return POLKA_OK;
+}
+
 int32_t Available() {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
@@ -156,6 +167,12 @@ polka_status Check(polka_exec* exec) {
       return Fail(POLKA_OUT_OF_RANGE, "weights: weight %lld is not finite and >= 0", row);
     case BadRow::kSingleton:
       return Fail(POLKA_OUT_OF_RANGE, "rewards: group %lld has one finite reward, at least 2 are needed", row);
+    case BadRow::kLambda: {
+      float lambda;
+      memcpy(&lambda, &value, sizeof lambda);
+      return Fail(POLKA_OUT_OF_RANGE, "sequence_lambda: %g of sequence %lld is outside [0, 1]",
+                  static_cast<double>(lambda), row);
+    }
     default:
       return Fail(POLKA_OUT_OF_RANGE, "targets: target %d of row %lld is outside the vocabulary",
                   static_cast<int32_t>(value), row);
@@ -180,6 +197,8 @@ const CudaBackend kCudaBackend = {
     cuda::DivergenceOnDevice,
     cuda::TokenKlOnDevice,
     cuda::GroupAdvantageOnDevice,
+    cuda::TokenReturnsOnDevice,
+    cuda::SegmentOnDevice,
 };
 
 }  // namespace polka

@@ -40,6 +40,10 @@ inline cudaStream_t StreamOf(const polka_exec& exec) { return reinterpret_cast<c
 // Says on the stream that every row is fine so far. Without a workspace nothing is reported: *word is 0.
 cudaError_t ResetStatus(const polka_exec& exec, uint64_t* word);
 
+// What the status word can name, for `spans` sequences or segments of `count` tokens, and that there are
+// spans where there are tokens.
+polka_status CheckSpans(int64_t spans, int64_t count, const char* name);
+
 // What the grid, the status word and the tables of statistics can hold.
 polka_status CheckRows(const polka_matrix& logits, const polka_softmax& softmax);
 
@@ -56,5 +60,7 @@ polka_status DivergenceWorkspaceOnDevice(polka_divergence_args* args);
 polka_status DivergenceOnDevice(polka_divergence_args* args);
 polka_status TokenKlOnDevice(polka_token_kl_args* args);
 polka_status GroupAdvantageOnDevice(polka_group_advantage_args* args);
+polka_status TokenReturnsOnDevice(polka_token_returns_args* args);
+polka_status SegmentOnDevice(polka_segment_args* args);
 
 }  // namespace polka::cuda

@@ -5,7 +5,7 @@
 
 #include "device/launch.cuh"
 #include "device/math.cuh"
-#include "device/targets.cuh"
+#include "device/span.cuh"
 
 namespace polka::cuda {
 
@@ -46,16 +46,9 @@ struct GroupAdvantageKernel {
     const polka_group_advantage_args& a = p.args;
     const int64_t g = ctx.Block() * kThreads + ctx.Warp() * kWarpLanes + ctx.Lane();
     if (g >= a.groups) return;
-    const int64_t* offsets = reinterpret_cast<const int64_t*>(a.group_offsets);
-    int64_t begin = ctx.Load(offsets + g), end = ctx.Load(offsets + g + 1);
-    const bool first_good = g == 0 ? begin == 0 : begin >= 0 && begin <= a.count;
-    const bool last_good = g + 1 == a.groups ? end == a.count : end <= a.count;
-    bool bad = !(first_good && last_good && begin <= end);
-    if (bad) {
-      ReportRow(ctx, p.status, first_good ? g + 1 : g, BadRow::kOffsets, 0);
-    }
-    begin = begin < 0 ? 0 : begin;
-    end = end > a.count ? a.count : end;
+    const Span span = SpanOf(ctx, p.status, a.group_offsets, a.groups, a.count, g);
+    const int64_t begin = span.begin, end = span.end;
+    bool bad = span.bad;
 
     const Rewards<Context> rewards = {ctx, reinterpret_cast<const Reward*>(a.rewards) + begin};
     for (int64_t i = 0; i < end - begin; ++i) {

@@ -13,6 +13,8 @@ namespace polka::cuda {
 #include "policy_term.inl"
 #include "policy_loss.inl"
 #include "group_advantage.inl"
+#include "token_returns.inl"
+#include "segment.inl"
 
 constexpr float kLn2 = 0.693147181f;
 

@@ -16,6 +16,7 @@ enum class BadRow : uint32_t {
   kReward = 3,       // infinite
   kSingleton = 4,    // a group with one finite reward, where that is an error
   kWeight = 5,       // not finite and >= 0
+  kLambda = 6,       // outside [0, 1]
 };
 
 // An out-of-range target keeps its value as far as 32 bits go.

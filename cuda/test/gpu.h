@@ -18,7 +18,9 @@
 #include "group_advantage.cuh"
 #include "log_prob.cuh"
 #include "policy_loss.cuh"
+#include "segment.cuh"
 #include "token_kl.cuh"
+#include "token_returns.cuh"
 #endif
 
 namespace polka::cuda::test {
@@ -112,6 +114,8 @@ class Gpu {
   }
   void Run(const polka_token_kl_args& a) { LaunchTokenKl(a, Launcher()); }
   void Run(const polka_group_advantage_args& a) { LaunchGroupAdvantage(a, status_address_, Launcher()); }
+  void Run(const polka_token_returns_args& a) { LaunchTokenReturns(a, status_address_, Launcher()); }
+  void Run(const polka_segment_args& a) { LaunchSegment(a, status_address_, Launcher()); }
   // The status word after the calls so far.
   uint64_t Status() const { return Fetch<uint64_t>(status_address_, 1)[0]; }
 

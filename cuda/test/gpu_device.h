@@ -75,20 +75,16 @@ class Gpu {
   void Forbid(uint64_t, uint64_t) {}
 
   void Run(polka_log_prob_forward_args a) { Call(a, polka_log_prob_forward_workspace, polka_log_prob_forward); }
-  void Run(polka_log_prob_backward_args a) {
-    a.exec.workspace_needed = 64;
-    Call(a, nullptr, polka_log_prob_backward);
-  }
+  void Run(polka_log_prob_backward_args a) { CallReported(a, polka_log_prob_backward); }
   void Run(polka_policy_loss_args a) { Call(a, polka_policy_loss_workspace, polka_policy_loss); }
   void RunFromLogProb(polka_policy_loss_args a) {
     Call(a, polka_policy_loss_from_log_prob_workspace, polka_policy_loss_from_log_prob);
   }
   void Run(polka_divergence_args a) { Call(a, polka_divergence_workspace, polka_divergence); }
   void Run(polka_token_kl_args a) { Call(a, nullptr, polka_token_kl); }
-  void Run(polka_group_advantage_args a) {
-    a.exec.workspace_needed = 64;
-    Call(a, nullptr, polka_group_advantage);
-  }
+  void Run(polka_group_advantage_args a) { CallReported(a, polka_group_advantage); }
+  void Run(polka_token_returns_args a) { CallReported(a, polka_token_returns); }
+  void Run(polka_segment_args a) { CallReported(a, polka_segment); }
   uint64_t Status() const { return Fetch<uint64_t>(workspace_, 1)[0]; }
 
   std::string Findings() const {
@@ -100,6 +96,12 @@ class Gpu {
   const emulator::Traffic& traffic() const { return traffic_; }
 
  private:
+  // With room for the status word alone.
+  template <class Args>
+  void CallReported(Args& a, polka_status (*run)(Args*)) {
+    a.exec.workspace_needed = 64;
+    Call(a, nullptr, run);
+  }
   template <class Args>
   void Call(Args& a, std::type_identity_t<polka_status (*)(Args*)> workspace, polka_status (*run)(Args*)) {
     a.struct_size = sizeof a;

@@ -23,6 +23,8 @@ struct CudaBackend {
   polka_status (*divergence)(polka_divergence_args*);
   polka_status (*token_kl)(polka_token_kl_args*);
   polka_status (*group_advantage)(polka_group_advantage_args*);
+  polka_status (*token_returns)(polka_token_returns_args*);
+  polka_status (*segment)(polka_segment_args*);
 };
 
 extern const CudaBackend kCudaBackend __attribute__((weak));

@@ -2,6 +2,7 @@
 // which reads its values in order, 5 bytes a token. Segments are what threads share.
 #include <math.h>
 
+#include "cuda_backend.h"
 #include "parallel.h"
 #include "polka.h"
 #include "rows.h"
@@ -20,7 +21,7 @@ polka_status CheckSegment(const polka_segment_args& a) {
   POLKA_TRY(CheckArray(a.results, 0, 4, "results"));
   POLKA_TRY(CheckArray(a.broadcast, 0, 4, "broadcast"));
   POLKA_TRY(CheckArray(a.offsets, 0, 8, "offsets"));
-  return CheckOffsets(a.offsets, a.segments, a.count, "offsets");
+  return CheckOffsets(a.offsets, a.segments, a.count, "offsets", OnCpu(a.exec));
 }
 
 void RunSegment(const polka_segment_args& a, int64_t s) {
@@ -45,9 +46,10 @@ extern "C" polka_status polka_segment(polka_segment_args* args) {
   using namespace polka;
   POLKA_TRY(CheckStruct(args, args == nullptr ? 0 : args->struct_size, sizeof *args, "segment"));
   args->exec.ran_target = POLKA_TARGET_NONE;
-  POLKA_TRY(CheckExec(args->exec));
+  POLKA_TRY(CheckExec(args->exec, true));
   POLKA_TRY(CheckSegment(*args));
   if (args->segments == 0) return POLKA_OK;
+  if (!OnCpu(args->exec)) return kCudaBackend.segment(args);
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) RunSegment(*args, s);
   };

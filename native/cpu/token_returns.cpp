@@ -3,6 +3,7 @@
 // share, so one sequence alone takes one thread.
 #include <math.h>
 
+#include "cuda_backend.h"
 #include "parallel.h"
 #include "polka.h"
 #include "rows.h"
@@ -44,7 +45,7 @@ polka_status CheckMemory(const polka_token_returns_args& a) {
   POLKA_TRY(CheckArray(a.advantages, 0, 4, "advantages"));
   POLKA_TRY(CheckArray(a.returns, 0, 4, "returns"));
   POLKA_TRY(CheckArray(a.offsets, 0, 8, "offsets"));
-  return CheckOffsets(a.offsets, a.sequences, a.count, "offsets");
+  return CheckOffsets(a.offsets, a.sequences, a.count, "offsets", OnCpu(a.exec));
 }
 
 polka_status CheckLambdas(const polka_token_returns_args& a) {
@@ -95,11 +96,12 @@ extern "C" polka_status polka_token_returns(polka_token_returns_args* args) {
   using namespace polka;
   POLKA_TRY(CheckStruct(args, args == nullptr ? 0 : args->struct_size, sizeof *args, "token_returns"));
   args->exec.ran_target = POLKA_TARGET_NONE;
-  POLKA_TRY(CheckExec(args->exec));
+  POLKA_TRY(CheckExec(args->exec, true));
   POLKA_TRY(CheckOptions(*args));
   POLKA_TRY(CheckMemory(*args));
-  POLKA_TRY(CheckLambdas(*args));
   if (args->count == 0) return POLKA_OK;
+  if (!OnCpu(args->exec)) return kCudaBackend.token_returns(args);
+  POLKA_TRY(CheckLambdas(*args));
   auto body = [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) RunSequence(*args, b);
   };
