@@ -53,12 +53,13 @@ public final class CheckpointStore {
   /**
    * Saves a checkpoint and makes it the latest.
    *
-   * @param state where the run is; the logs it names are flushed up to their lengths
+   * @param state where the run is
+   * @param logs files that it holds the lengths of; they are flushed before the checkpoint counts
    * @param model writes the weights
    * @param optimizer writes the optimizer's moments
    * @throws IOException if something cannot be written; the latest checkpoint stays what it was
    */
-  public void save(TrainingState state, FileContent model, FileContent optimizer)
+  public void save(TrainingState state, List<Path> logs, FileContent model, FileContent optimizer)
       throws IOException {
     Map<String, FileContent> files = new LinkedHashMap<>();
     files.put(Checkpoint.MODEL, model);
@@ -68,7 +69,7 @@ public final class CheckpointStore {
 
     long number = latestNumber().orElse(0L) + 1;
     String name = String.format("checkpoint-%09d", number);
-    DurableFiles.writeDirectory(directory.resolve(name), files);
+    DurableFiles.writeDirectory(directory.resolve(name), files, logs);
     DurableFiles.writeFile(directory.resolve(LATEST), file -> Files.writeString(file, name + "\n"));
     deleteLeftovers();
   }

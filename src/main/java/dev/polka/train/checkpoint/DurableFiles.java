@@ -59,9 +59,10 @@ public final class DurableFiles {
    *
    * @param directory the directory; its parent exists
    * @param files what to write, by file name
+   * @param others files elsewhere that are flushed before the directory is there
    * @throws IOException if it cannot be written; what was there before stays
    */
-  public static void writeDirectory(Path directory, Map<String, FileContent> files)
+  static void writeDirectory(Path directory, Map<String, FileContent> files, List<Path> others)
       throws IOException {
     writeDirectory(
         directory,
@@ -69,18 +70,25 @@ public final class DurableFiles {
           for (Map.Entry<String, FileContent> file : files.entrySet()) {
             file.getValue().writeTo(folder.resolve(file.getKey()));
           }
-        });
+        },
+        others);
   }
 
   /**
-   * Writes a directory whose files are written by one who knows their names. Otherwise like {@link
-   * #writeDirectory(Path, Map)}.
+   * Writes a directory whose files are written by one who knows their names. One that is there is
+   * replaced, and for a moment there is none. The directory's own name is flushed with the next
+   * {@link #writeFile} beside it.
    *
    * @param directory the directory; its parent exists
    * @param content writes the files into the empty folder that it is given
    * @throws IOException if it cannot be written; what was there before stays
    */
   public static void writeDirectory(Path directory, FileContent content) throws IOException {
+    writeDirectory(directory, content, List.of());
+  }
+
+  private static void writeDirectory(Path directory, FileContent content, List<Path> others)
+      throws IOException {
     Path beside = beside(directory);
     delete(beside);
     Files.createDirectory(beside);
@@ -89,6 +97,7 @@ public final class DurableFiles {
     try (DirectoryStream<Path> files = Files.newDirectoryStream(beside)) {
       files.forEach(written::add);
     }
+    written.addAll(others);
     flush(written);
     delete(directory);
     Files.move(beside, directory, StandardCopyOption.ATOMIC_MOVE);

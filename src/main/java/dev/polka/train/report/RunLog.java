@@ -11,9 +11,9 @@ import java.nio.file.StandardOpenOption;
  * Writes {@code metrics.jsonl}, which holds only values that are the same in every run of the same
  * configuration, and {@code timing.jsonl}, which holds the times.
  *
- * <p>A line is in the file when its method returns. A checkpoint records the {@link #lengths} and
- * flushes; opened at these lengths again, the logs go on as if what was written after them had
- * never been. For one thread, {@link #flush} aside.
+ * <p>A line is in the file when its method returns. A checkpoint records the {@link #lengths};
+ * opened at these lengths again, the logs go on as if what was written after them had never been.
+ * For one thread.
  */
 public final class RunLog implements AutoCloseable {
   /**
@@ -130,16 +130,6 @@ public final class RunLog implements AutoCloseable {
     return new Lengths(metrics.position(), timing.position());
   }
 
-  /**
-   * Flushes both logs to disk. Any thread may do so, also while another writes.
-   *
-   * @throws IOException if they cannot be flushed
-   */
-  public void flush() throws IOException {
-    metrics.force(true);
-    timing.force(true);
-  }
-
   private static void write(FileChannel file, JsonLine line) throws IOException {
     ByteBuffer bytes = ByteBuffer.wrap((line.text() + "\n").getBytes(StandardCharsets.UTF_8));
     while (bytes.hasRemaining()) {
@@ -147,11 +137,17 @@ public final class RunLog implements AutoCloseable {
     }
   }
 
+  /**
+   * Flushes both logs to disk and closes them.
+   *
+   * @throws IOException if they cannot be flushed
+   */
   @Override
   public void close() throws IOException {
     try (metrics;
         timing) {
-      flush();
+      metrics.force(true);
+      timing.force(true);
     }
   }
 }

@@ -5,9 +5,10 @@ import dev.polka.train.checkpoint.TrainingState;
 import dev.polka.train.model.AdamW;
 import dev.polka.train.model.Parameters;
 import dev.polka.train.model.SafetensorsCopy;
-import dev.polka.train.report.RunLog;
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -25,11 +26,14 @@ import org.bytedeco.javacpp.PointerScope;
  */
 final class CheckpointWriter implements AutoCloseable {
   private final CheckpointStore store;
+  private final List<Path> logs;
   private final ExecutorService thread = Executors.newSingleThreadExecutor(CheckpointWriter::named);
   private Future<Void> pending;
 
-  CheckpointWriter(CheckpointStore store) {
+  /** For a store and the logs whose lengths its states hold. */
+  CheckpointWriter(CheckpointStore store, List<Path> logs) {
     this.store = store;
+    this.logs = logs;
   }
 
   private static Thread named(Runnable work) {
@@ -42,13 +46,11 @@ final class CheckpointWriter implements AutoCloseable {
    * Begins to save.
    *
    * @param state where the run is
-   * @param log what the state holds the lengths of; it is flushed before the checkpoint counts
    * @param parameters the weights, copied before this returns
    * @param optimizer the moments, copied before this returns
    * @throws IOException if the checkpoint before could not be written
    */
-  void save(TrainingState state, RunLog log, Parameters parameters, AdamW optimizer)
-      throws IOException {
+  void save(TrainingState state, Parameters parameters, AdamW optimizer) throws IOException {
     settle();
     SafetensorsCopy model;
     SafetensorsCopy moments;
@@ -61,8 +63,7 @@ final class CheckpointWriter implements AutoCloseable {
             () -> {
               try (model;
                   moments) {
-                log.flush();
-                store.save(state, model::write, moments::write);
+                store.save(state, logs, model::write, moments::write);
               }
               return null;
             });

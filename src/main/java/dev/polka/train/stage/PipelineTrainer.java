@@ -21,6 +21,8 @@ import dev.polka.train.report.StepTimer;
 import dev.polka.train.report.StepTiming;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -51,9 +53,10 @@ public final class PipelineTrainer implements Trainer {
         latest
             .map(c -> new RunLog.Lengths(c.state().metricsLength(), c.state().timingLength()))
             .orElse(new RunLog.Lengths(0, 0));
-    // The writer flushes the log, so it is closed first.
-    try (RunLog log = RunLog.open(job.directory().metrics(), job.directory().timing(), lengths);
-        CheckpointWriter writer = new CheckpointWriter(checkpoints)) {
+    Path metrics = job.directory().metrics();
+    Path timing = job.directory().timing();
+    try (RunLog log = RunLog.open(metrics, timing, lengths);
+        CheckpointWriter writer = new CheckpointWriter(checkpoints, List.of(metrics, timing))) {
       new Run(job, Workshop.of(job), log, writer).train(latest);
     }
   }
@@ -165,7 +168,7 @@ public final class PipelineTrainer implements Trainer {
               try {
                 writer.settle();
                 if (state != null) {
-                  writer.save(state, log, run.model().parameters(), run.updater().optimizer());
+                  writer.save(state, run.model().parameters(), run.updater().optimizer());
                 }
               } catch (IOException e) {
                 throw new UncheckedIOException(e);

@@ -7,6 +7,7 @@ import dev.polka.train.InputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,7 +33,7 @@ class CheckpointStoreTest {
   }
 
   private static void save(CheckpointStore store, long step) throws IOException {
-    store.save(state(step), text("weights " + step), text("moments " + step));
+    store.save(state(step), List.of(), text("weights " + step), text("moments " + step));
   }
 
   @Test
@@ -71,7 +72,7 @@ class CheckpointStoreTest {
           Files.writeString(file, "half of the mom");
           throw new IOException("disk full");
         };
-    assertThatThrownBy(() -> store.save(state(2), text("weights 2"), failing))
+    assertThatThrownBy(() -> store.save(state(2), List.of(), text("weights 2"), failing))
         .hasMessage("disk full");
     assertThat(store.latest().orElseThrow().model()).hasContent("weights 1");
     save(store, 2);

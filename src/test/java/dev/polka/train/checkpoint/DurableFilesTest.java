@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -41,11 +42,12 @@ class DurableFilesTest {
   @Test
   void directoryIsReplacedAndAFailureKeepsTheOldOne() throws IOException {
     Path directory = folder.resolve("d");
-    DurableFiles.writeDirectory(directory, Map.of("x", text("1"), "y", text("2")));
-    assertThatThrownBy(() -> DurableFiles.writeDirectory(directory, Map.of("x", failing())))
+    DurableFiles.writeDirectory(directory, Map.of("x", text("1"), "y", text("2")), List.of());
+    assertThatThrownBy(
+            () -> DurableFiles.writeDirectory(directory, Map.of("x", failing()), List.of()))
         .hasMessage("disk full");
     assertThat(directory.resolve("y")).hasContent("2");
-    DurableFiles.writeDirectory(directory, Map.of("x", text("3")));
+    DurableFiles.writeDirectory(directory, Map.of("x", text("3")), List.of());
     assertThat(directory.resolve("x")).hasContent("3");
     assertThat(directory.resolve("y")).doesNotExist();
   }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 
 /** Saves checkpoints until it is killed; says after each which step is safe. */
@@ -19,7 +20,11 @@ final class SavingProcess {
       step++;
       byte[] content = content(step);
       var state = new TrainingState("hash", 1, "stage", "", step, step, step, step, Map.of());
-      store.save(state, file -> writeInPieces(file, content), file -> writeInPieces(file, content));
+      store.save(
+          state,
+          List.of(),
+          file -> writeInPieces(file, content),
+          file -> writeInPieces(file, content));
       System.out.println(step);
     }
   }

@@ -106,7 +106,6 @@ class RunLogTest {
         log.write(step(step));
       }
       lengths = log.lengths();
-      log.flush();
       log.write(step(5));
     }
     Files.writeString(
