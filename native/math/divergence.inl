@@ -227,7 +227,7 @@ POLKA_MATH DivergenceTotals operator+(const DivergenceTotals& a, const Divergenc
 }
 
 // Whether the slopes must be summed; for the KLs their sum follows from the others.
-constexpr bool SumsSlopes(int kind) {
+POLKA_MATH constexpr bool SumsSlopes(int kind) {
   return kind != POLKA_FORWARD_KL && kind != POLKA_REVERSE_KL && kind != POLKA_GENERALIZED_KL;
 }
 

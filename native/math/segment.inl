@@ -44,8 +44,7 @@ POLKA_MATH double FinishSegment(int32_t reduction, const SegmentState& state) {
     case POLKA_SEGMENT_MEAN_EXP:
       return state.sum / n;
     case POLKA_SEGMENT_LOG_MEAN_EXP:
-      // Also where every term is at -inf: ln 0.
-      return state.sum == 0 ? -INFINITY : state.max + log(state.sum / n);
+      return state.max + log(state.sum / n);
     default:
       return state.sum;
   }

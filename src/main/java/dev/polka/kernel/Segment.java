@@ -21,7 +21,7 @@ import java.nio.ByteBuffer;
  * </table>
  *
  * <p>f64 within a segment, in the order of its tokens; results f32 and the same whatever the
- * threads and the other segments. A NaN makes its segment NaN. On the CPU.
+ * threads and the other segments. A NaN makes its segment NaN.
  *
  * <p>Immutable and thread-safe.
  */

@@ -24,7 +24,7 @@ import java.nio.ByteBuffer;
  * and the other sequences. A NaN reaches the tokens before it in its sequence and no others.
  *
  * <p>Sources: Schulman et al. 2016 (GAE); Yuan et al. 2025 (VC-PPO: two lambdas); Yue et al. 2025
- * (VAPO: a lambda that grows with the length). On the CPU.
+ * (VAPO: a lambda that grows with the length).
  *
  * <p>Immutable and thread-safe.
  */
