@@ -109,7 +109,7 @@ public record GroupFilter(double minStd, double low, double high, boolean single
     // The mean of equal numbers need not be that number.
     double mean = min == max ? min : sum / n;
     double squares = 0;
-    for (int i = groups.first(g); i < groups.end(g) && min < max; i++) {
+    for (int i = groups.first(g); i < groups.end(g); i++) {
       if (groups.counts(i) && !Double.isNaN(rewards[i])) {
         squares += (rewards[i] - mean) * (rewards[i] - mean);
       }

@@ -12,9 +12,11 @@ import dev.polka.kernel.TokenLayout;
 import dev.polka.memory.Floats;
 import dev.polka.policy.Rejection.Scope;
 import java.util.Arrays;
+import java.util.stream.Stream;
 import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class OffPolicyCorrectionTest {
@@ -243,27 +245,52 @@ class OffPolicyCorrectionTest {
     assertKept(apply(NONE.withSecondMoment(1e-9), lengths(2), 1, 1), false, false);
   }
 
-  @Test
-  void theStepsRunInTheOrderThatIsDocumented() {
-    // Weights 1, 4 | 20, 1 | 2, 1/2. The veto drops the second sequence. Of the squares left, 0,
-    // 1.92, 0.48 and 0.48, the largest goes: their mean is 0.72. (Before the veto it would stay:
-    // the
-    // mean without 9 is 0.576.) Truncated, 1, 1.8 and 0.5 are left; divided by their mean, 1.1.
-    OffPolicyCorrection correction =
-        NONE.withNormalizedWeights()
-            .withWeights(ImportanceWeight.truncatedTokens(1.8))
-            .withSecondMoment(0.6)
-            .withVeto(0, 10);
+  static Stream<OffPolicyCorrection> waysToDropTheSecondSequence() {
+    return Stream.of(
+        NONE.withVeto(0.1, 100),
+        NONE.withRejection(Rejection.ofRatio(Scope.SEQUENCE_MEAN, 0.3, 3)),
+        NONE.withSequenceMask(1));
+  }
 
-    Correction result = apply(correction, lengths(2, 2, 2), 0, LN4, 3, 0, LN2, -LN2);
+  /**
+   * Weights 1, 4 | 1/20, 1 | 2, 1/2. The second sequence goes. Of the squares left, 0, 1.92, 0.48
+   * and 0.48, the largest goes too: their mean is 0.72. (With the second sequence it would stay: 9
+   * would go, and the mean of the others is 0.576.) Truncated, 1, 1.8 and 0.5 are left; divided by
+   * their mean, 1.1.
+   */
+  @ParameterizedTest
+  @MethodSource("waysToDropTheSecondSequence")
+  void theStepsRunInTheOrderThatIsDocumented(OffPolicyCorrection first) {
+    OffPolicyCorrection correction =
+        first
+            .withNormalizedWeights()
+            .withWeights(ImportanceWeight.truncatedTokens(1.8))
+            .withSecondMoment(0.6);
+    double[] rollout = {-2, -2, -2, -2, -2, -2};
+
+    Correction result =
+        correction.apply(lengths(2, 2, 2), old(0, LN4, -3, 0, LN2, -LN2), rollout, 1, -1, 1);
 
     assertKept(result, true, false, false, false, true, true);
     assertWeights(result, 1 / 1.1, 0, 0, 0, 1.8 / 1.1, 0.5 / 1.1);
     assertThat(result.metrics().normalizer()).isCloseTo(1.1, Offset.offset(1e-12));
+  }
+
+  @Test
+  void theStepsThatAreOnAreNamedInTheirOrder() {
+    OffPolicyCorrection correction =
+        NONE.withBypass()
+            .withNormalizedWeights()
+            .withWeights(ImportanceWeight.truncatedTokens(1.5))
+            .withSecondMoment(0.5)
+            .withSequenceMask(1)
+            .withVeto(0, 10);
+
     assertThat(correction)
         .hasToString(
-            "veto outside [0.0, 10.0], second moment < 0.6, ImportanceWeight[level=TOKEN,"
-                + " low=0.0, high=1.8, outside=TRUNCATE], normalized");
+            "veto outside [0.0, 10.0], sequence mask 1.0, second moment < 0.5,"
+                + " ImportanceWeight[level=TOKEN, low=0.0, high=1.5, outside=TRUNCATE],"
+                + " normalized, bypass");
   }
 
   @Test
