@@ -14,6 +14,7 @@ import dev.polka.kernel.internal.LogProbForwardStruct;
 import dev.polka.kernel.internal.NativeCall;
 import dev.polka.kernel.internal.gen.PolkaNative;
 import dev.polka.memory.Matrix;
+import dev.polka.memory.Placement;
 import java.nio.ByteBuffer;
 
 /**
@@ -137,6 +138,18 @@ public final class LogProb extends LogitsOperation<LogProb> {
    */
   public LogProbs allocate(Matrix logits) {
     return LogProbs.allocate(logits.placement(), logits.rows(), outputs);
+  }
+
+  /**
+   * Room for the results of this operation on logits that are never all there at once.
+   *
+   * @param placement where the logits will lie
+   * @param rows how many there will be
+   * @return a result that owns its memory; close it
+   * @throws IllegalArgumentException if {@code rows} is negative
+   */
+  public LogProbs allocate(Placement placement, long rows) {
+    return LogProbs.allocate(placement, rows, outputs);
   }
 
   /**

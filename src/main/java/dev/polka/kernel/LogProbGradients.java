@@ -73,11 +73,18 @@ public final class LogProbGradients {
         logProb, entropy, Objects.requireNonNull(selfCertainty, "selfCertainty"));
   }
 
-  Floats entropy() {
+  /** {@return the gradient for the log-probs, or null} */
+  public Floats logProb() {
+    return logProb;
+  }
+
+  /** {@return the gradient for the entropies, or null} */
+  public Floats entropy() {
     return entropy;
   }
 
-  Floats selfCertainty() {
+  /** {@return the gradient for the self-certainties, or null} */
+  public Floats selfCertainty() {
     return selfCertainty;
   }
 

@@ -28,17 +28,28 @@ public final class LogProbs implements AutoCloseable {
   private final Floats memory; // all outputs, one after the other
   private final Floats[] parts = new Floats[LogProbOutput.ALL.length];
   private final int outputs;
+  private final LogProbs whole; // of which this is some rows, or null
   private SimdTarget target = SimdTarget.NONE;
 
   private LogProbs(Floats memory, long rows, int outputs) {
     this.memory = memory;
     this.outputs = outputs;
+    this.whole = null;
     long from = 0;
     for (LogProbOutput output : LogProbOutput.ALL) {
       if (output.in(outputs)) {
         parts[output.ordinal()] = memory.slice(from, rows);
         from += rows;
       }
+    }
+  }
+
+  private LogProbs(LogProbs whole, long from, long to) {
+    this.memory = whole.memory;
+    this.outputs = whole.outputs;
+    this.whole = whole;
+    for (int i = 0; i < parts.length; i++) {
+      parts[i] = whole.parts[i] == null ? null : whole.parts[i].slice(from, to - from);
     }
   }
 
@@ -163,6 +174,28 @@ public final class LogProbs implements AutoCloseable {
     return target;
   }
 
+  /**
+   * Some successive rows, as room for a call on their logits or as what it saved. Closing the part
+   * frees nothing.
+   *
+   * @param from first row
+   * @param to one past the last row
+   * @return a view of the outputs of these rows
+   * @throws IndexOutOfBoundsException if the range is not within [0, rows]
+   */
+  public LogProbs rows(long from, long to) {
+    return new LogProbs(this, from, to);
+  }
+
+  /**
+   * All outputs in one piece, {@code [outputs, rows]}: for moving rows about.
+   *
+   * @return the memory; of the whole, if this is a part
+   */
+  public Floats all() {
+    return memory;
+  }
+
   private Floats get(LogProbOutput output) {
     Floats part = parts[output.ordinal()];
     if (part == null) {
@@ -191,6 +224,9 @@ public final class LogProbs implements AutoCloseable {
 
   void ranOn(int targetCode) {
     target = SimdTarget.ofCode(targetCode);
+    if (whole != null) {
+      whole.target = target;
+    }
   }
 
   /** Hands the backward what it needs of these outputs. */
@@ -215,9 +251,11 @@ public final class LogProbs implements AutoCloseable {
     }
   }
 
-  /** Frees the memory. */
+  /** Frees the memory, unless this is a part. */
   @Override
   public void close() {
-    memory.close();
+    if (whole == null) {
+      memory.close();
+    }
   }
 }

@@ -20,6 +20,29 @@ public abstract sealed class LogitsOperation<T extends LogitsOperation<T>>
 
   abstract T with(CallOptions other);
 
+  /**
+   * {@return log-probs of the distribution that this operation makes of logits: with the same
+   * temperature, softcap, keep-mask, columns and threads}
+   */
+  public final LogProb logProb() {
+    return LogProb.plain().with(new CallOptions(options.softmax(), options.threads(), 0));
+  }
+
+  /** {@return the temperature of each row, or null where one temperature is that of all} */
+  public final Floats rowTemperature() {
+    return options.softmax().rowTemperature();
+  }
+
+  /** {@return the columns that each row is restricted to, or null} */
+  public final KeepMask keepMask() {
+    return options.softmax().keepMask();
+  }
+
+  /** {@return the columns that are tokens, counted from the first; 0 where all are} */
+  public final long validVocab() {
+    return options.softmax().validVocab();
+  }
+
   private T with(Softmax softmax) {
     return with(options.with(softmax));
   }

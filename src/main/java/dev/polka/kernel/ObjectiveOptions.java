@@ -237,6 +237,15 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
     return with(objective.withSkipNonFinite());
   }
 
+  /**
+   * {@return whether the gradient of a token depends on the log-probs of the others of its
+   * sequence: for ratios of sequences and off-policy masks} Otherwise the tokens of a sequence may
+   * come in any number of calls, and the gradients are the same.
+   */
+  public final boolean needsWholeSequences() {
+    return objective.needsSequences();
+  }
+
   /** What is minimised, without the options of the softmax and the call. */
   @Override
   public final String toString() {

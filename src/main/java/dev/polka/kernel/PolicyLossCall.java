@@ -61,7 +61,7 @@ final class PolicyLossCall {
       } else if (gradient != null) {
         call.out("gradient", gradient, PolicyLossStruct.D_LOGITS);
       }
-      batch.requireTargets().write(call, struct, PolicyLossStruct.TARGETS, logits.rows());
+      batch.targets().write(call, struct, PolicyLossStruct.TARGETS, logits.rows());
       loss.options.softmax().write(call, struct, PolicyLossStruct.SOFTMAX, logits);
       writeObjective(loss, batch, normalizer, call, struct, logits.rows());
       out.writeRows(call, logits.rows());

@@ -127,6 +127,11 @@ record PolicyObjective(
     return new PolicyObjective(surrogate, clip, ratio, kl, extras, entropyBonus, true);
   }
 
+  /** Whether what a token gets depends on the others of its sequence. */
+  boolean needsSequences() {
+    return ratio.level == RatioLevel.SEQUENCE || extras.offPolicyMax != 0;
+  }
+
   boolean needsEntropy() {
     return entropyBonus != 0 || extras.entropyThreshold != 0;
   }

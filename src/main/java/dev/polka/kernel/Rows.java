@@ -51,6 +51,16 @@ public final class Rows {
     return new Rows(mask, Objects.requireNonNull(weight, "weight"));
   }
 
+  /** {@return one byte per row, 0 = skip, or null} */
+  public Bytes mask() {
+    return mask;
+  }
+
+  /** {@return one weight per row, or null} */
+  public Floats weight() {
+    return weight;
+  }
+
   void write(NativeCall call, long rows, int maskAt, int weightAt) {
     call.in("mask", mask, rows, maskAt);
     call.in("weight", weight, rows, weightAt);

@@ -296,7 +296,12 @@ public final class TokenBatch {
     return parts.likelihoodNormalizer == null ? otherwise : parts.likelihoodNormalizer;
   }
 
-  Targets requireTargets() {
+  /**
+   * {@return the targets, one per row}
+   *
+   * @throws IllegalArgumentException if the batch is one of offsets alone
+   */
+  public Targets targets() {
     if (parts.targets == null) {
       throw new IllegalArgumentException(
           "targets: are missing; a batch of offsets alone is for callers who hold log-probs");

@@ -289,7 +289,7 @@ public final class Torch {
     return TorchTypes.address(tensor);
   }
 
-  private static Device deviceOf(Tensor tensor) {
+  static Device deviceOf(Tensor tensor) {
     return tensor.is_cuda() ? Device.cuda(cudaIndex(tensor)) : Device.CPU;
   }
 
@@ -299,7 +299,7 @@ public final class Torch {
     }
   }
 
-  private static Placement placement(Tensor tensor) {
+  static Placement placement(Tensor tensor) {
     return tensor.is_cuda() ? CudaPlacement.of(cudaIndex(tensor)) : CPU;
   }
 }
