@@ -9,39 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random_arguments.h"
+#include "fuzz_call.h"
 
 namespace polka::fuzz {
 namespace {
-
-[[noreturn]] void Broken(const char* what, polka_status status) {
-  fprintf(stderr, "broken: %s (status %d, last error: %s)\n", what, status, polka_last_error());
-  exit(1);
-}
-
-// What every call has to hold. Returns the status.
-polka_status Checked(polka_status status, const Arguments& a) {
-  if (status < POLKA_OK || status > POLKA_WORKSPACE) Broken("a status that is not in polka.h", status);
-  if (status != POLKA_OK && polka_last_error()[0] == 0) Broken("a failure without a text", status);
-  if (status != POLKA_OK && !a.memory.OutputsUntouched()) Broken("a refused call wrote to an output", status);
-  if (!a.hostile && status != POLKA_OK && status != POLKA_UNAVAILABLE) Broken("a well-meant call was refused", status);
-  return status;
-}
-
-template <class Args>
-void AskWorkspace(polka_status (*function)(Args*), Args* args, Arguments& a) {
-  polka_exec& exec = args->exec;
-  if (Checked(function(args), a) != POLKA_OK) exec.workspace_needed = 0;
-  if (exec.workspace_needed < 0 || exec.workspace_needed > (1 << 26)) {
-    Broken("a workspace beyond all measure", POLKA_OK);
-  }
-  a.Workspace(&exec);
-}
-
-polka_matrix MaybeGradient(Arguments& a, const polka_matrix& logits) {
-  if (a.random.OneIn(4)) return logits;  // in place
-  return a.Matrix(true, a.random.OneIn(2) ? POLKA_F32 : logits.dtype);
-}
 
 polka_status LogProbForward(Arguments& a) {
   polka_log_prob_forward_args args = {};
@@ -96,42 +67,6 @@ polka_status TokenKl(Arguments& a) {
   args.max_log_ratio = a.Field(20.0f, {0.0f, -1.0f});
   args.k3_max = a.Field(10.0f, {0.0f, -1.0f});
   return polka_token_kl(a.Field(&args, {nullptr}));
-}
-
-polka_status Divergence(Arguments& a) {
-  polka_divergence_args args = {};
-  args.struct_size = a.StructSize(sizeof args);
-  args.exec = a.Exec();
-  args.student = a.Matrix();
-  args.teacher = a.Matrix();
-  args.student_softmax = a.Softmax();
-  args.teacher_softmax = a.Softmax();
-  args.teacher_softmax.valid_vocab = a.Field(args.student_softmax.valid_vocab, {INT64_C(0), INT64_C(1)});
-  args.mask = a.Mask();
-  args.row_weight = a.MaybeRowFloats();
-  for (uint64_t* output : {&args.value, &args.student_entropy, &args.student_lse, &args.teacher_lse}) {
-    *output = a.RowOutput();
-  }
-  args.loss = a.memory.MaybeOutput(8);
-  if (!a.random.OneIn(3)) args.d_student = MaybeGradient(a, args.student);
-  args.divisor = a.Field(3.0, {0.0, -1.0});
-  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
-  args.beta = a.Field(0.5f, {0.0f, 1.0f, -1.0f});
-  args.kind = a.Field(static_cast<int32_t>(a.random.Below(9)), {-1, 9, 99});
-  args.alpha = a.Field(0.5f, {0.0f, 1.0f, -2.0f});
-  args.common_prefix = a.Field(static_cast<int32_t>(a.random.Below(2)), {-1, 2});
-  if (a.random.OneIn(3)) {
-    args.reference = a.Matrix();
-    args.lambda = a.Field(1.5f, {0.0f, 1.0f, -3.0f});
-  }
-  if (a.random.OneIn(4)) {
-    args.teacher_form = a.Field(POLKA_LOG_WEIGHTS, {-1, 2});
-    args.teacher_softmax.row_temperature = 0;
-    args.teacher_softmax.temperature = a.Field(1.0f, {2.0f});
-    args.teacher_softmax.softcap = a.Field(0.0f, {3.0f});
-  }
-  AskWorkspace(polka_divergence_workspace, &args, a);
-  return polka_divergence(a.Field(&args, {nullptr}));
 }
 
 polka_status GroupAdvantage(Arguments& a) {
@@ -379,6 +314,7 @@ constexpr Operation kOperations[] = {
     {"log_prob_backward", LogProbBackward},
     {"token_kl", TokenKl},
     {"divergence", Divergence},
+    {"topk_divergence", TopkDivergence},
     {"group_advantage", GroupAdvantage},
     {"token_returns", TokenReturns},
     {"segment", Segment},

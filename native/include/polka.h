@@ -284,6 +284,50 @@ typedef struct polka_divergence_args {
 polka_status polka_divergence_workspace(polka_divergence_args* args);
 polka_status polka_divergence(polka_divergence_args* args);
 
+/* ---- topk_divergence ----------------------------------------------------------------------- */
+
+/* what stands for the columns that the teacher does not name */
+#define POLKA_TAIL_NONE 0         /* nothing: the sum over the entries, of p and q as they are */
+/* one more entry, of p = 1 - sum p_k and q = max(1 - sum q_k, 0), where any other column has mass */
+#define POLKA_TAIL_BUCKET 1
+#define POLKA_TAIL_RENORMALIZED 2 /* nothing: p and q are each divided by their sum over the entries */
+
+#define POLKA_TOPK_MAX 512
+
+/* divergence where the teacher is known by K columns a row and their log-probs. p is the softmax of
+ * the whole row, so that the gradient is the exact one of the value, whole vocabulary included. With
+ * TAIL_NONE the KLs and skews are plain sums of q ln(q / .) or p ln(p / .) and can be negative.
+ * Loss, weights and divisor as in divergence. CPU only. */
+typedef struct polka_topk_divergence_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix student;
+  polka_softmax softmax;
+  int64_t entries;           /* K, 1 .. POLKA_TOPK_MAX */
+  uint64_t teacher_ids;      /* [rows, entries] int32 or int64: columns, no two the same in a row */
+  uint64_t teacher_log_prob; /* [rows, entries] f32: ln q_k; -inf is q_k = 0 */
+  uint64_t mask;             /* [rows] bytes or 0 */
+  uint64_t row_weight;       /* [rows] f32 or 0: ones */
+  uint64_t value;            /* out [rows] f32, or 0, as all that follow */
+  uint64_t student_entropy;
+  uint64_t student_lse;
+  uint64_t student_mass; /* sum p_k */
+  uint64_t teacher_mass; /* sum q_k */
+  uint64_t overlap;      /* share of the entries that fewer than K columns of the student exceed */
+  uint64_t loss;         /* out one f64, or 0 */
+  polka_matrix d_student;
+  double divisor;
+  float gradient_scale;
+  float beta;
+  float alpha;
+  int32_t kind;
+  int32_t tail;
+  int32_t ids_dtype; /* POLKA_I64, POLKA_I32 */
+} polka_topk_divergence_args;
+
+polka_status polka_topk_divergence_workspace(polka_topk_divergence_args* args);
+polka_status polka_topk_divergence(polka_topk_divergence_args* args);
+
 /* ---- group_advantage ----------------------------------------------------------------------- */
 
 /* baseline */

@@ -143,6 +143,14 @@ public final class Divergence extends LogitsOperation<Divergence> {
     return of(DivergenceOptions.of(8));
   }
 
+  CallOptions options() {
+    return options;
+  }
+
+  DivergenceOptions which() {
+    return which;
+  }
+
   @Override
   Divergence with(CallOptions other) {
     return new Divergence(other, which);

@@ -72,6 +72,13 @@ record DivergenceOptions(
         kind, beta, alpha, teacherTemperature, logWeights, commonPrefix, logits, factor);
   }
 
+  void requireNoTeacherOptions() {
+    refuse(teacherTemperature != 0, "teacherTemperature: a top-K teacher has its own already");
+    refuse(logWeights, "teacherLogWeights: a top-K teacher's entries are taken as they are");
+    refuse(commonPrefix, "commonPrefix: a top-K teacher has no width");
+    refuse(reference != null, "reference: a top-K teacher has no logits to mix with");
+  }
+
   private static void refuse(boolean when, String why) {
     if (when) {
       throw new IllegalArgumentException(why);

@@ -75,8 +75,11 @@ public record ReferenceDivergence(Kind kind, double parameter) {
   private double term(ReferenceDistribution student, ReferenceDistribution teacher, int j) {
     double p = student.has(j) ? student.probability(j) : 0;
     double q = teacher.has(j) ? teacher.probability(j) : 0;
-    double lp = student.logProbability(j);
-    double lq = teacher.logProbability(j);
+    return term(p, q, student.logProbability(j), teacher.logProbability(j));
+  }
+
+  /** One column's part of the value, from both probabilities and their logs. */
+  double term(double p, double q, double lp, double lq) {
     double b = parameter;
     return switch (kind) {
       case FORWARD_KL -> relative(q, lq, lp);

@@ -9,6 +9,7 @@ import dev.polka.kernel.internal.gen.polka_preference_loss_args;
 import dev.polka.kernel.internal.gen.polka_segment_args;
 import dev.polka.kernel.internal.gen.polka_token_kl_args;
 import dev.polka.kernel.internal.gen.polka_token_returns_args;
+import dev.polka.kernel.internal.gen.polka_topk_divergence_args;
 import dev.polka.kernel.internal.gen.polka_value_loss_args;
 import dev.polka.memory.Allocation;
 import dev.polka.memory.Allocator;
@@ -49,6 +50,7 @@ public final class NativeCall {
       new polka_log_prob_backward_args(start);
   private final polka_token_kl_args tokenKl = new polka_token_kl_args(start);
   private final polka_divergence_args divergence = new polka_divergence_args(start);
+  private final polka_topk_divergence_args topkDivergence = new polka_topk_divergence_args(start);
   private final polka_group_advantage_args groupAdvantage = new polka_group_advantage_args(start);
   private final polka_policy_loss_args policyLoss = new polka_policy_loss_args(start);
   private final polka_value_loss_args valueLoss = new polka_value_loss_args(start);
@@ -266,6 +268,10 @@ public final class NativeCall {
 
   public polka_divergence_args divergence() {
     return divergence;
+  }
+
+  public polka_topk_divergence_args topkDivergence() {
+    return topkDivergence;
   }
 
   public polka_group_advantage_args groupAdvantage() {
