@@ -121,7 +121,7 @@ polka_status CheckSpans(int64_t spans, int64_t count, const char* name) {
                 static_cast<long long>(count), static_cast<long long>(spans), name, static_cast<long long>(kMaxRows));
   }
   if (spans == 0 && count > 0) {
-    return Fail(POLKA_OUT_OF_RANGE, "offsets: 0 %s for %lld tokens", name, static_cast<long long>(count));
+    return Fail(POLKA_INVALID_ARGUMENT, "offsets: 0 %s for %lld tokens", name, static_cast<long long>(count));
   }
   return POLKA_OK;
 }
@@ -156,21 +156,21 @@ polka_status Check(polka_exec* exec) {
     case BadRow::kTemperature: {
       float temperature;
       memcpy(&temperature, &value, sizeof temperature);
-      return Fail(POLKA_OUT_OF_RANGE, "softmax: temperature %g of row %lld is not finite and > 0",
+      return Fail(POLKA_INVALID_ARGUMENT, "softmax: temperature %g of row %lld is not finite and >= 2^-126",
                   static_cast<double>(temperature), row);
     }
     case BadRow::kOffsets:
-      return Fail(POLKA_OUT_OF_RANGE, "offsets: entry %lld falls, or leaves [0, number of rows]", row);
+      return Fail(POLKA_INVALID_ARGUMENT, "offsets: entry %lld falls, or leaves [0, number of rows]", row);
     case BadRow::kReward:
-      return Fail(POLKA_OUT_OF_RANGE, "rewards: reward %lld is infinite", row);
+      return Fail(POLKA_INVALID_ARGUMENT, "rewards: reward %lld is outside [-1e301, 1e301]", row);
     case BadRow::kWeight:
-      return Fail(POLKA_OUT_OF_RANGE, "weights: weight %lld is not finite and >= 0", row);
+      return Fail(POLKA_INVALID_ARGUMENT, "weights: weight %lld is not finite and >= 0", row);
     case BadRow::kSingleton:
-      return Fail(POLKA_OUT_OF_RANGE, "rewards: group %lld has one finite reward, at least 2 are needed", row);
+      return Fail(POLKA_INVALID_ARGUMENT, "rewards: group %lld has one finite reward, at least 2 are needed", row);
     case BadRow::kLambda: {
       float lambda;
       memcpy(&lambda, &value, sizeof lambda);
-      return Fail(POLKA_OUT_OF_RANGE, "sequence_lambda: %g of sequence %lld is outside [0, 1]",
+      return Fail(POLKA_INVALID_ARGUMENT, "sequence_lambda: %g of sequence %lld is outside [0, 1]",
                   static_cast<double>(lambda), row);
     }
     default:

@@ -14,7 +14,8 @@ polka_status GroupAdvantageOnDevice(polka_group_advantage_args* args) {
   }
   if (args->groups == 0) {
     if (args->count == 0) return POLKA_OK;
-    return Fail(POLKA_OUT_OF_RANGE, "group_offsets: 0 groups for %lld rewards", static_cast<long long>(args->count));
+    return Fail(POLKA_INVALID_ARGUMENT, "group_offsets: 0 groups for %lld rewards",
+                static_cast<long long>(args->count));
   }
   const DeviceScope scope(args->exec);
   POLKA_TRY(scope.status());

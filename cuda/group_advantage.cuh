@@ -53,7 +53,7 @@ struct GroupAdvantageKernel {
     const Rewards<Context> rewards = {ctx, reinterpret_cast<const Reward*>(a.rewards) + begin};
     for (int64_t i = 0; i < end - begin; ++i) {
       const double r = static_cast<double>(rewards[i]);
-      if (r != INFINITY && r != -INFINITY) continue;
+      if (!IsTooLarge(r)) continue;
       ReportRow(ctx, p.status, begin + i, BadRow::kReward, 0);
       bad = true;
     }

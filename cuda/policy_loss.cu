@@ -15,7 +15,7 @@ namespace {
 // What the host can see of a batch; its arrays are looked into by the kernels.
 polka_status CheckBatch(const polka_policy_loss_args& a) {
   if (a.logits.rows > 0 && a.batch.sequences == 0) {
-    return Fail(POLKA_OUT_OF_RANGE, "offsets: 0 sequences for %lld rows", static_cast<long long>(a.logits.rows));
+    return Fail(POLKA_INVALID_ARGUMENT, "offsets: 0 sequences for %lld rows", static_cast<long long>(a.logits.rows));
   }
   if (a.logits.rows > kMaxRows || a.batch.sequences > kMaxRows) {
     return Fail(POLKA_INVALID_ARGUMENT, "rows: %lld rows in %lld sequences; on CUDA at most %lld of each",

@@ -11,9 +11,9 @@ namespace polka::cuda {
 constexpr uint64_t kStatusFine = ~uint64_t{0};
 enum class BadRow : uint32_t {
   kTarget = 0,       // outside the vocabulary
-  kTemperature = 1,  // not finite and > 0
+  kTemperature = 1,  // not finite, or below 2^-126
   kOffsets = 2,      // offsets[row] falls or leaves [0, count]
-  kReward = 3,       // infinite
+  kReward = 3,       // infinite or beyond kMostReward
   kSingleton = 4,    // a group with one finite reward, where that is an error
   kWeight = 5,       // not finite and >= 0
   kLambda = 6,       // outside [0, 1]
@@ -49,6 +49,6 @@ POLKA_DEVICE TargetOf ReadTarget(Context& ctx, const polka_targets& t, int64_t r
   return {column < 0 || column >= columns ? RowState::kBad : RowState::kFine, column};
 }
 
-POLKA_DEVICE bool GoodTemperature(float t) { return t > 0 && t - t == 0; }
+POLKA_DEVICE bool GoodTemperature(float t) { return t >= 0x1p-126f && t - t == 0; }
 
 }  // namespace polka::cuda

@@ -212,6 +212,9 @@ extern "C" polka_status polka_divergence(polka_divergence_args* args) {
     args->exec = a.exec;
     return status;
   }
+  const polka_targets masked = {0, args->mask, 0, POLKA_I64, 0};
+  POLKA_TRY(CheckRowTemperatures(args->student_softmax, masked, args->student.rows, "student_softmax"));
+  POLKA_TRY(CheckRowTemperatures(args->teacher_softmax, masked, args->student.rows, "teacher_softmax"));
   const Plan plan = PlanDivergence(a);
   POLKA_TRY(CheckWorkspace(args->exec, plan.values + plan.partial));
   double* loss = reinterpret_cast<double*>(args->loss);

@@ -42,7 +42,7 @@ polka_status CheckLogWeights(const polka_divergence_args& a) {
 polka_status CheckReference(const polka_divergence_args& a) {
   POLKA_TRY(CheckMatrix(a.reference, "reference"));
   POLKA_TRY(CheckRowCount(a.reference, a, "reference"));
-  POLKA_TRY(CheckSoftmax(a.teacher_softmax, a.reference, "teacher_softmax", OnCpu(a.exec)));
+  POLKA_TRY(CheckSoftmax(a.teacher_softmax, a.reference, "teacher_softmax"));
   POLKA_TRY(CheckVocabulary(a.reference, a, "reference"));
   if (!isfinite(a.lambda)) {
     return Fail(POLKA_INVALID_ARGUMENT, "lambda: %g is not finite", static_cast<double>(a.lambda));
@@ -82,8 +82,8 @@ polka_status CheckDivergence(const polka_divergence_args* a) {
   POLKA_TRY(CheckExec(a->exec, true));
   POLKA_TRY(CheckMatrix(a->student, "student"));
   POLKA_TRY(CheckMatrix(a->teacher, "teacher"));
-  POLKA_TRY(CheckSoftmax(a->student_softmax, a->student, "student_softmax", OnCpu(a->exec)));
-  POLKA_TRY(CheckSoftmax(a->teacher_softmax, a->teacher, "teacher_softmax", OnCpu(a->exec)));
+  POLKA_TRY(CheckSoftmax(a->student_softmax, a->student, "student_softmax"));
+  POLKA_TRY(CheckSoftmax(a->teacher_softmax, a->teacher, "teacher_softmax"));
   POLKA_TRY(CheckRowCount(a->teacher, *a, "teacher"));
   POLKA_TRY(CheckOption(a->common_prefix, 1, "common_prefix"));
   POLKA_TRY(CheckOption(a->teacher_form, POLKA_LOG_WEIGHTS, "teacher_form"));

@@ -35,10 +35,12 @@ struct Weights {
 
 polka_status CheckOptions(const polka_group_advantage_args& args) {
   if (args.reward_dtype != POLKA_F32 && args.reward_dtype != POLKA_F64) {
-    return Fail(POLKA_INVALID_ARGUMENT, "rewards: dtype %d is not f32 or f64", args.reward_dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "rewards: dtype %s (%d) is not f32 or f64", DtypeName(args.reward_dtype),
+                args.reward_dtype);
   }
   if (args.advantage_dtype != POLKA_F32 && args.advantage_dtype != POLKA_F64) {
-    return Fail(POLKA_INVALID_ARGUMENT, "advantages: dtype %d is not f32 or f64", args.advantage_dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "advantages: dtype %s (%d) is not f32 or f64", DtypeName(args.advantage_dtype),
+                args.advantage_dtype);
   }
   POLKA_TRY(CheckOption(args.baseline, POLKA_BASELINE_RUNNER_UP, "baseline"));
   POLKA_TRY(CheckOption(args.scale, POLKA_SCALE_GIVEN, "scale"));
@@ -74,15 +76,15 @@ template <class Reward>
 polka_status CheckRewards(const polka_group_advantage_args& args) {
   const Reward* rewards = reinterpret_cast<const Reward*>(args.rewards);
   for (int64_t i = 0; i < args.count; ++i) {
-    if (isinf(rewards[i])) {
-      return Fail(POLKA_OUT_OF_RANGE, "rewards: reward %lld is %g, not finite", static_cast<long long>(i),
-                  static_cast<double>(rewards[i]));
+    if (IsTooLarge(static_cast<double>(rewards[i]))) {
+      return Fail(POLKA_INVALID_ARGUMENT, "rewards: reward %lld is %g, outside [-1e301, 1e301]",
+                  static_cast<long long>(i), static_cast<double>(rewards[i]));
     }
   }
   const double* weights = Weighs(args) ? reinterpret_cast<const double*>(args.weights) : nullptr;
   for (int64_t i = 0; weights != nullptr && i < args.count; ++i) {
     if (!(weights[i] >= 0) || isinf(weights[i])) {
-      return Fail(POLKA_OUT_OF_RANGE, "weights: weight %lld is %g, not finite and >= 0", static_cast<long long>(i),
+      return Fail(POLKA_INVALID_ARGUMENT, "weights: weight %lld is %g, not finite and >= 0", static_cast<long long>(i),
                   weights[i]);
     }
   }
@@ -91,7 +93,7 @@ polka_status CheckRewards(const polka_group_advantage_args& args) {
     int64_t finite = 0;
     for (int64_t i = Offsets(args)[g]; i < Offsets(args)[g + 1]; ++i) finite += rewards[i] == rewards[i];
     if (finite == 1) {
-      return Fail(POLKA_OUT_OF_RANGE, "rewards: group %lld has one finite reward, at least 2 are needed",
+      return Fail(POLKA_INVALID_ARGUMENT, "rewards: group %lld has one finite reward, at least 2 are needed",
                   static_cast<long long>(g));
     }
   }

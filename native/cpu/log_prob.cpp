@@ -136,9 +136,9 @@ polka_status CheckForward(const polka_log_prob_forward_args* a) {
   POLKA_TRY(CheckStruct(a, a == nullptr ? 0 : a->struct_size, sizeof *a, "log_prob_forward"));
   POLKA_TRY(CheckExec(a->exec, true));
   POLKA_TRY(CheckMatrix(a->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax", OnCpu(a->exec)));
-  if (a->second_log_prob != 0 && !(isfinite(a->second_temperature) && a->second_temperature > 0)) {
-    return Fail(POLKA_INVALID_ARGUMENT, "second_temperature: %g is not finite and > 0",
+  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax"));
+  if (a->second_log_prob != 0 && !IsTemperature(a->second_temperature)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "second_temperature: %g is not finite and >= 2^-126",
                 static_cast<double>(a->second_temperature));
   }
   return POLKA_OK;
@@ -176,6 +176,7 @@ extern "C" polka_status polka_log_prob_forward(polka_log_prob_forward_args* args
   const Plan plan = PlanForward(*args);
   POLKA_TRY(CheckWorkspace(args->exec, plan.workspace));
   POLKA_TRY(CheckTargets(args->targets, args->softmax, args->logits));
+  POLKA_TRY(CheckRowTemperatures(args->softmax, args->targets, args->logits.rows, "softmax"));
   if (args->logits.rows == 0) return POLKA_OK;
   int32_t target;
   POLKA_TRY(ChooseTarget(&target));
@@ -190,7 +191,7 @@ extern "C" polka_status polka_log_prob_backward(polka_log_prob_backward_args* ar
   POLKA_TRY(CheckExec(a->exec, true));
   a->exec.ran_target = POLKA_TARGET_NONE;
   POLKA_TRY(CheckMatrix(a->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax", OnCpu(a->exec)));
+  POLKA_TRY(CheckSoftmax(a->softmax, a->logits, "softmax"));
   POLKA_TRY(CheckGradient(a->logits, a->d_logits, a->gradient_scale, "d_logits"));
   if (a->logits.rows == 0) return POLKA_OK;
   if (a->max == 0 || a->log_sum == 0) {
@@ -204,6 +205,7 @@ extern "C" polka_status polka_log_prob_backward(polka_log_prob_backward_args* ar
   }
   POLKA_TRY(CheckTargets(a->targets, a->softmax, a->logits, OnCpu(a->exec)));
   if (!OnCpu(a->exec)) return kCudaBackend.log_prob_backward(a);
+  POLKA_TRY(CheckRowTemperatures(a->softmax, a->targets, a->logits.rows, "softmax"));
   int32_t target;
   POLKA_TRY(ChooseTarget(&target));
   const int64_t bytes = 2 * a->logits.rows * a->logits.cols * DtypeBytes(a->logits.dtype);

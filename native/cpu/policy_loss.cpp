@@ -225,7 +225,7 @@ extern "C" polka_status polka_policy_loss_workspace(polka_policy_loss_args* args
   using namespace polka;
   POLKA_TRY(CheckSizes(args, "policy_loss"));
   POLKA_TRY(CheckMatrix(args->logits, "logits"));
-  POLKA_TRY(CheckSoftmax(args->softmax, args->logits, "softmax", OnCpu(args->exec)));
+  POLKA_TRY(CheckSoftmax(args->softmax, args->logits, "softmax"));
   if (!OnCpu(args->exec)) return kCudaBackend.policy_loss_workspace(args);
   args->exec.workspace_needed = PlanPolicyLoss(*args).bytes;
   return POLKA_OK;
@@ -237,13 +237,14 @@ extern "C" polka_status polka_policy_loss(polka_policy_loss_args* args) {
   const polka_policy_loss_args& a = *args;
   args->exec.ran_target = POLKA_TARGET_NONE;
   POLKA_TRY(CheckMatrix(a.logits, "logits"));
-  POLKA_TRY(CheckSoftmax(a.softmax, a.logits, "softmax", OnCpu(a.exec)));
+  POLKA_TRY(CheckSoftmax(a.softmax, a.logits, "softmax"));
   POLKA_TRY(CheckTokenObjective(a));
   POLKA_TRY(CheckArray(a.log_prob, 0, 4, "log_prob"));
   POLKA_TRY(CheckArray(a.entropy, 0, 4, "entropy"));
   if (a.d_logits.data != 0) POLKA_TRY(CheckGradient(a.logits, a.d_logits, a.gradient_scale, "d_logits"));
   POLKA_TRY(CheckTargets(a.targets, a.softmax, a.logits, OnCpu(a.exec)));
   if (!OnCpu(a.exec)) return kCudaBackend.policy_loss(args);
+  POLKA_TRY(CheckRowTemperatures(a.softmax, a.targets, a.logits.rows, "softmax"));
   const PolicyLossPlan plan = PlanPolicyLoss(a);
   POLKA_TRY(CheckWorkspace(a.exec, plan.bytes));
   int32_t target;
@@ -268,7 +269,8 @@ extern "C" polka_status polka_policy_loss_from_log_prob(polka_policy_loss_args* 
   POLKA_TRY(CheckTokenObjective(a));
   const bool has_targets = a.targets.data != 0;
   if (has_targets && a.targets.dtype != POLKA_I64 && a.targets.dtype != POLKA_I32) {
-    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %d is not int64 or int32", a.targets.dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %s (%d) is not int64 or int32", DtypeName(a.targets.dtype),
+                a.targets.dtype);
   }
   POLKA_TRY(CheckArray(a.targets.data, 0, DtypeBytes(a.targets.dtype), "targets"));
   POLKA_TRY(CheckArray(a.log_prob, a.logits.rows, 4, "log_prob"));

@@ -36,6 +36,9 @@ inline float Temperature(const polka_softmax& s, int64_t row) {
   return s.row_temperature == 0 ? s.temperature : reinterpret_cast<const float*>(s.row_temperature)[row];
 }
 
+// Its reciprocal is finite then.
+inline bool IsTemperature(float t) { return t >= 0x1p-126f && t <= 0x1.fffffep127f; }
+
 // The row's keep bits, or null.
 inline const uint8_t* KeepMask(const polka_softmax& s, int64_t row) {
   return s.keep_mask == 0 ? nullptr : reinterpret_cast<const uint8_t*>(s.keep_mask) + row * s.keep_mask_stride;

@@ -76,6 +76,25 @@ polka_status CheckWorkspace(const polka_exec& exec, int64_t needed) {
   return POLKA_OK;
 }
 
+const char* DtypeName(int32_t dtype) {
+  switch (dtype) {
+    case POLKA_F32:
+      return "f32";
+    case POLKA_BF16:
+      return "bf16";
+    case POLKA_F16:
+      return "f16";
+    case POLKA_F64:
+      return "f64";
+    case POLKA_I32:
+      return "int32";
+    case POLKA_I64:
+      return "int64";
+    default:
+      return "unknown";
+  }
+}
+
 polka_status CheckOption(int32_t value, int32_t last, const char* name) {
   if (value >= 0 && value <= last) return POLKA_OK;
   return Fail(POLKA_INVALID_ARGUMENT, "%s: %d is outside [0, %d]", name, value, last);
@@ -97,7 +116,7 @@ polka_status CheckArray(uint64_t address, int64_t count, int64_t bytes, const ch
 
 polka_status CheckMatrix(const polka_matrix& m, const char* name) {
   if (m.dtype != POLKA_F32 && m.dtype != POLKA_BF16 && m.dtype != POLKA_F16) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %d is not f32, bf16 or f16", name, m.dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %s (%d) is not f32, bf16 or f16", name, DtypeName(m.dtype), m.dtype);
   }
   if (m.rows < 0) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: rows is %lld", name, static_cast<long long>(m.rows));
@@ -148,8 +167,8 @@ polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradi
                 static_cast<long long>(logits.rows), static_cast<long long>(logits.cols));
   }
   if (gradient.dtype != logits.dtype && gradient.dtype != POLKA_F32) {
-    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %d is neither the logits' (%d) nor f32", name, gradient.dtype,
-                logits.dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: dtype %s is neither the logits' (%s) nor f32", name,
+                DtypeName(gradient.dtype), DtypeName(logits.dtype));
   }
   if (!isfinite(gradient_scale)) {
     return Fail(POLKA_INVALID_ARGUMENT, "gradient_scale: %g is not finite", static_cast<double>(gradient_scale));
@@ -176,21 +195,24 @@ polka_status CheckDisjoint(const polka_matrix& read, const polka_matrix& written
   return POLKA_OK;
 }
 
-polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name, bool contents) {
-  if (s.row_temperature == 0) {
-    if (!(s.temperature > 0) || !isfinite(s.temperature)) {
-      return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g is not finite and > 0", name,
-                  static_cast<double>(s.temperature));
-    }
-  } else if (contents) {
-    const float* t = reinterpret_cast<const float*>(s.row_temperature);
-    for (int64_t r = 0; r < logits.rows; ++r) {
-      if (!(t[r] > 0) || !isfinite(t[r])) {
-        return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g of row %lld is not finite and > 0", name,
-                    static_cast<double>(t[r]), static_cast<long long>(r));
-      }
+polka_status CheckRowTemperatures(const polka_softmax& s, const polka_targets& t, int64_t rows, const char* name) {
+  if (s.row_temperature == 0) return POLKA_OK;
+  for (int64_t r = 0; r < rows; ++r) {
+    const bool skipped = t.data == 0 ? Masked(t.mask, r) : Skipped(t, r);
+    if (!skipped && !IsTemperature(Temperature(s, r))) {
+      return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g of row %lld is not finite and >= 2^-126", name,
+                  static_cast<double>(Temperature(s, r)), static_cast<long long>(r));
     }
   }
+  return POLKA_OK;
+}
+
+polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name) {
+  if (s.row_temperature == 0 && !IsTemperature(s.temperature)) {
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: temperature %g is not finite and >= 2^-126", name,
+                static_cast<double>(s.temperature));
+  }
+  POLKA_TRY(CheckArray(s.row_temperature, 0, 4, "row_temperature"));
   if (!(s.softcap >= 0) || !isfinite(s.softcap)) {
     return Fail(POLKA_INVALID_ARGUMENT, "%s: softcap %g is not finite and >= 0", name, static_cast<double>(s.softcap));
   }
@@ -207,7 +229,7 @@ polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, co
 
 polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits, bool contents) {
   if (t.dtype != POLKA_I64 && t.dtype != POLKA_I32) {
-    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %d is not int64 or int32", t.dtype);
+    return Fail(POLKA_INVALID_ARGUMENT, "targets: dtype %s (%d) is not int64 or int32", DtypeName(t.dtype), t.dtype);
   }
   if (logits.rows == 0) return POLKA_OK;
   if (t.data == 0) return Fail(POLKA_INVALID_ARGUMENT, "targets: address is 0");
@@ -235,16 +257,16 @@ polka_status CheckOffsets(uint64_t offsets, int64_t groups, int64_t count, const
   if (!contents) return POLKA_OK;
   const int64_t* o = reinterpret_cast<const int64_t*>(offsets);
   if (o[0] != 0) {
-    return Fail(POLKA_OUT_OF_RANGE, "%s: starts at %lld, must start at 0", name, static_cast<long long>(o[0]));
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: starts at %lld, must start at 0", name, static_cast<long long>(o[0]));
   }
   for (int64_t g = 0; g < groups; ++g) {
     if (o[g + 1] < o[g]) {
-      return Fail(POLKA_OUT_OF_RANGE, "%s: falls from %lld to %lld at %lld", name, static_cast<long long>(o[g]),
+      return Fail(POLKA_INVALID_ARGUMENT, "%s: falls from %lld to %lld at %lld", name, static_cast<long long>(o[g]),
                   static_cast<long long>(o[g + 1]), static_cast<long long>(g + 1));
     }
   }
   if (o[groups] != count) {
-    return Fail(POLKA_OUT_OF_RANGE, "%s: ends at %lld, must end at %lld", name, static_cast<long long>(o[groups]),
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: ends at %lld, must end at %lld", name, static_cast<long long>(o[groups]),
                 static_cast<long long>(count));
   }
   return POLKA_OK;

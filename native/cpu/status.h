@@ -16,6 +16,7 @@ polka_status CheckStruct(const void* args, int64_t struct_size, int64_t expected
 // `has_cuda`: the operation has a kernel in kCudaBackend.
 polka_status CheckExec(const polka_exec& exec, bool has_cuda = false);
 polka_status CheckWorkspace(const polka_exec& exec, int64_t needed);
+const char* DtypeName(int32_t dtype);
 // An option that is one of the numbers 0 .. last.
 polka_status CheckOption(int32_t value, int32_t last, const char* name);
 // An upper bound > 0; infinite is "off".
@@ -32,8 +33,11 @@ polka_status CheckGradient(const polka_matrix& logits, const polka_matrix& gradi
 // A matrix that is written must not share memory with one that is only read.
 polka_status CheckDisjoint(const polka_matrix& read, const polka_matrix& written, const char* name,
                            const char* read_name);
-// The last three look into arrays; `contents` false leaves that out, for memory of a device.
-polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name, bool contents = true);
+polka_status CheckSoftmax(const polka_softmax& s, const polka_matrix& logits, const char* name);
+// The temperatures of the rows that count, where each has its own. Targets without data have a mask
+// alone.
+polka_status CheckRowTemperatures(const polka_softmax& s, const polka_targets& t, int64_t rows, const char* name);
+// The last two look into arrays; `contents` false leaves that out, for memory of a device.
 // Shape and type of the targets, then every unmasked target against [0, valid vocabulary).
 polka_status CheckTargets(const polka_targets& t, const polka_softmax& s, const polka_matrix& logits,
                           bool contents = true);

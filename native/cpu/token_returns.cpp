@@ -53,7 +53,7 @@ polka_status CheckLambdas(const polka_token_returns_args& a) {
   const float* lambda = reinterpret_cast<const float*>(a.sequence_lambda);
   for (int64_t b = 0; b < a.sequences; ++b) {
     if (!(lambda[b] >= 0 && lambda[b] <= 1)) {
-      return Fail(POLKA_OUT_OF_RANGE, "sequence_lambda: %g of sequence %lld is outside [0, 1]",
+      return Fail(POLKA_INVALID_ARGUMENT, "sequence_lambda: %g of sequence %lld is outside [0, 1]",
                   static_cast<double>(lambda[b]), static_cast<long long>(b));
     }
   }

@@ -30,7 +30,7 @@ typedef int32_t polka_status;
 /* polka_status */
 #define POLKA_OK 0
 #define POLKA_INVALID_ARGUMENT 1 /* a shape, type, option or address that cannot be served */
-#define POLKA_OUT_OF_RANGE 2     /* contents out of range: a target outside the vocabulary, offsets that fall */
+#define POLKA_OUT_OF_RANGE 2     /* a target outside the vocabulary */
 #define POLKA_UNAVAILABLE 3      /* device or instruction set that this build or machine does not have */
 #define POLKA_WORKSPACE 4        /* the workspace passed is smaller than the one asked for */
 #define POLKA_CUDA_ERROR 5       /* a CUDA call failed; polka_last_error() starts with the error's name */
@@ -94,11 +94,11 @@ typedef struct polka_targets {
  * finite (an infinite logit stays infinite), then y / temperature, then columns whose keep bit is 0
  * count as -inf (the target is always kept). */
 typedef struct polka_softmax {
-  uint64_t row_temperature; /* [rows] f32, or 0: the scalar below is used */
+  uint64_t row_temperature; /* [rows] f32, or 0: the scalar below is used; not read for skipped rows */
   uint64_t keep_mask;       /* one bit per column, least significant first; 0 = keep all */
   int64_t keep_mask_stride; /* bytes from row to row; >= (cols + 7) / 8 */
   int64_t valid_vocab;      /* columns at and beyond it are not read, their gradient is 0; 0 = cols */
-  float temperature;        /* finite and > 0 */
+  float temperature;        /* finite and >= 2^-126, so that its reciprocal is finite */
   float softcap;            /* 0 = none */
 } polka_softmax;
 
@@ -127,8 +127,8 @@ polka_status polka_force_target(int32_t target);
 int32_t polka_cuda_available(void);
 /* A CUDA call checks contents (targets, temperatures, offsets, rewards) on the device: a row that is
  * bad gets NaN, and the lowest one is noted in the first bytes of exec.workspace. This waits for
- * exec.stream and reports it: POLKA_OUT_OF_RANGE with the row and its value. The call must have had
- * this workspace, and no call with the same workspace may have followed. */
+ * exec.stream and reports the row and its value, with the status that a call on the CPU returns. The
+ * call must have had this workspace, and no call with the same workspace may have followed. */
 polka_status polka_cuda_check(polka_exec* exec);
 
 /* ---- log_prob ------------------------------------------------------------------------------ */
@@ -155,7 +155,7 @@ typedef struct polka_log_prob_forward_args {
   uint64_t top1;            /* largest probability */
   uint64_t top2;            /* second largest; equal to top1 on a tie, 0 for one column */
   uint64_t second_log_prob; /* log_prob at second_temperature */
-  float second_temperature; /* finite and > 0 where second_log_prob is wanted */
+  float second_temperature; /* as a temperature; read where second_log_prob is wanted */
   int32_t reserved;
 } polka_log_prob_forward_args;
 
@@ -350,12 +350,13 @@ polka_status polka_topk_divergence(polka_topk_divergence_args* args);
 /* a group with one finite reward */
 #define POLKA_SINGLETON_ZERO 0  /* advantage 0 */
 #define POLKA_SINGLETON_RAW 1   /* baseline 0, std and mean 1, then the same formula */
-#define POLKA_SINGLETON_ERROR 2 /* POLKA_OUT_OF_RANGE */
+#define POLKA_SINGLETON_ERROR 2 /* POLKA_INVALID_ARGUMENT */
 
 /* NaN rewards are excluded from the statistics and get advantage 0. A group whose finite rewards
- * are all equal gets exactly 0. Statistics are f64, two passes. An infinite reward is refused. The
- * advantages may be written over the rewards where both have the same type. Weights are read by the
- * weighted and the soft mean; a group in which those of the finite rewards are all 0 gets 0. */
+ * are all equal gets exactly 0. Statistics are f64, two passes. A reward outside [-1e301, 1e301] is
+ * refused: sums over a group must be finite. The advantages may be written over the
+ * rewards where both have the same type. Weights are read by the weighted and the soft mean; a group
+ * in which those of the finite rewards are all 0 gets 0. */
 typedef struct polka_group_advantage_args {
   int64_t struct_size;
   polka_exec exec;

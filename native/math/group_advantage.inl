@@ -1,6 +1,12 @@
 // Statistics of one group of rewards and the advantage of each reward against them.
 // Needs number.inl and polka.h. NaN rewards are left out everywhere.
 
+// Rewards beyond this are refused: the sum and the differences of a group of 10^6 stay finite below
+// it.
+constexpr double kMostReward = 1e301;
+
+POLKA_MATH bool IsTooLarge(double reward) { return reward > kMostReward || reward < -kMostReward; }
+
 struct GroupStatistics {
   double mean;     // NaN for a group without a finite reward
   double std;      // 0 where all finite rewards are equal, NaN without one
@@ -164,6 +170,9 @@ POLKA_MATH double Advantage(const polka_group_advantage_args& a, const GroupStat
     default:
       break;
   }
-  if (a.epsilon_placement == POLKA_EPSILON_IN_SQRT) return centered / sqrt(divisor * divisor + a.epsilon);
+  if (a.epsilon_placement == POLKA_EPSILON_IN_SQRT) {
+    const bool overflows = divisor > 1e150;
+    return centered / (overflows ? hypot(divisor, sqrt(a.epsilon)) : sqrt(divisor * divisor + a.epsilon));
+  }
   return centered / (divisor + a.epsilon);
 }

@@ -199,16 +199,31 @@ TEST(GroupAdvantageTest, ASingletonIsRefusedOnRequestBeforeAnythingIsWritten) {
   Options o;
   o.singleton = POLKA_SINGLETON_ERROR;
   Call<double> call({1, 2, 3}, {0, 2, 3}, o);
-  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OUT_OF_RANGE);
+  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_INVALID_ARGUMENT);
   EXPECT_STREQ(polka_last_error(), "rewards: group 1 has one finite reward, at least 2 are needed");
   EXPECT_EQ(call.result.advantages, (std::vector<double>{-7, -7, -7}));
 }
 
 TEST(GroupAdvantageTest, AnInfiniteRewardIsRefusedByItsIndex) {
   Call<float> call({1, 2, -INFINITY, INFINITY}, {0, 4}, {});
-  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OUT_OF_RANGE);
-  EXPECT_STREQ(polka_last_error(), "rewards: reward 2 is -inf, not finite");
+  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_INVALID_ARGUMENT);
+  EXPECT_STREQ(polka_last_error(), "rewards: reward 2 is -inf, outside [-1e301, 1e301]");
   EXPECT_EQ(call.result.advantages, (std::vector<double>{-7, -7, -7, -7}));
+}
+
+// The largest that are taken give finite statistics, whatever is asked of them.
+TEST(GroupAdvantageTest, ARewardWhoseSumsCouldOverflowIsRefused) {
+  Call<double> call({1e308, -1e308}, {0, 2}, {});
+  EXPECT_EQ(polka_group_advantage(&call.args), POLKA_INVALID_ARGUMENT);
+  EXPECT_STREQ(polka_last_error(), "rewards: reward 0 is 1e+308, outside [-1e301, 1e301]");
+  for (const int32_t placement : {POLKA_EPSILON_OUTSIDE, POLKA_EPSILON_IN_SQRT}) {
+    Options o;
+    o.placement = placement;
+    const Result most = Compute<double>({1e300, -1e300}, {0, 2}, o);
+    EXPECT_NEAR(most.advantages[0], sqrt(0.5), 1e-15);
+    EXPECT_NEAR(most.advantages[1], -sqrt(0.5), 1e-15);
+    EXPECT_NEAR(most.std[0] / 1e300, sqrt(2.0), 1e-15);
+  }
 }
 
 TEST(GroupAdvantageTest, F32ResultsAreTheF64OnesRounded) {
@@ -260,14 +275,14 @@ TEST(GroupAdvantageTest, BadArgumentsAreNamed) {
     const char* text;
   };
   const Case cases[] = {
-      {[](auto& a) { a.count = 4; }, POLKA_OUT_OF_RANGE, "group_offsets: ends at 3, must end at 4"},
+      {[](auto& a) { a.count = 4; }, POLKA_INVALID_ARGUMENT, "group_offsets: ends at 3, must end at 4"},
       {[](auto& a) { a.count = -1; }, POLKA_INVALID_ARGUMENT, "count: -1 is negative"},
       {[](auto& a) { a.rewards = 0; }, POLKA_INVALID_ARGUMENT, "rewards: address is 0"},
       {[](auto& a) { a.rewards += 2; }, POLKA_INVALID_ARGUMENT,
        "rewards: address is not aligned to its 8-byte elements"},
       {[](auto& a) { a.advantages = 0; }, POLKA_INVALID_ARGUMENT, "advantages: address is 0"},
-      {[](auto& a) { a.reward_dtype = POLKA_BF16; }, POLKA_INVALID_ARGUMENT, "rewards: dtype 1 is not f32 or f64"},
-      {[](auto& a) { a.advantage_dtype = 9; }, POLKA_INVALID_ARGUMENT, "advantages: dtype 9 is not f32 or f64"},
+      {[](auto& a) { a.reward_dtype = POLKA_BF16; }, POLKA_INVALID_ARGUMENT, "rewards: dtype bf16 (1) is not f32 or f64"},
+      {[](auto& a) { a.advantage_dtype = 9; }, POLKA_INVALID_ARGUMENT, "advantages: dtype unknown (9) is not f32 or f64"},
       {[](auto& a) { a.epsilon = -1; }, POLKA_INVALID_ARGUMENT, "epsilon: -1 is not finite and >= 0"},
       {[](auto& a) { a.epsilon = NAN; }, POLKA_INVALID_ARGUMENT, "epsilon: nan is not finite and >= 0"},
       {[](auto& a) { a.baseline = 5; }, POLKA_INVALID_ARGUMENT, "baseline: 5 is outside [0, 4]"},
@@ -427,7 +442,7 @@ TEST(GroupAdvantageTest, ABadWeightIsRefusedByItsIndex) {
     const std::vector<double> weights = {1, bad};
     Call<double> call({1, 2}, {0, 2}, o);
     call.args.weights = Address(weights.data());
-    EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OUT_OF_RANGE);
+    EXPECT_EQ(polka_group_advantage(&call.args), POLKA_INVALID_ARGUMENT);
     EXPECT_NE(std::string(polka_last_error()).find("weights: weight 1 is "), std::string::npos);
     call.args.baseline = POLKA_BASELINE_MEAN;
     EXPECT_EQ(polka_group_advantage(&call.args), POLKA_OK) << "weights that are not read are not checked";

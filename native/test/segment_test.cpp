@@ -127,7 +127,7 @@ TEST(SegmentTest, BadArgumentsAreNamedAndNothingIsWritten) {
   };
   const Case cases[] = {
       {[](auto& a) { a.count = -1; }, POLKA_INVALID_ARGUMENT, "count: -1 is negative"},
-      {[](auto& a) { a.segments = 1; }, POLKA_OUT_OF_RANGE, "offsets: ends at 2, must end at 3"},
+      {[](auto& a) { a.segments = 1; }, POLKA_INVALID_ARGUMENT, "offsets: ends at 2, must end at 3"},
       {[](auto& a) { a.offsets += 4; }, POLKA_INVALID_ARGUMENT,
        "offsets: address is not aligned to its 8-byte elements"},
       {[](auto& a) { a.values = 0; }, POLKA_INVALID_ARGUMENT, "values: address is 0"},

@@ -76,7 +76,7 @@ TEST_F(StatusTest, AMatrixNamesTheFieldThatCannotBe) {
 
 TEST_F(StatusTest, AMatrixHasAFloatingPointTypeAndAnAlignedAddress) {
   matrix.dtype = POLKA_F64;
-  ExpectFailure(CheckMatrix(matrix, "logits"), POLKA_INVALID_ARGUMENT, "logits: dtype 3 is not f32, bf16 or f16");
+  ExpectFailure(CheckMatrix(matrix, "logits"), POLKA_INVALID_ARGUMENT, "logits: dtype f64 (3) is not f32, bf16 or f16");
   matrix.dtype = POLKA_F32;
   matrix.data = 0;
   ExpectFailure(CheckMatrix(matrix, "logits"), POLKA_INVALID_ARGUMENT, "logits: address is 0");
@@ -121,7 +121,7 @@ TEST_F(StatusTest, AGradientHasTheLogitsShapeAndTheirTypeOrF32) {
                 "d_logits: shape [6, 7] differs from the logits' [6, 8]");
   gradient = MatrixOf(memory.data() + 1024, 6, 8, POLKA_BF16);
   ExpectFailure(CheckGradient(matrix, gradient, 1, "d_logits"), POLKA_INVALID_ARGUMENT,
-                "d_logits: dtype 1 is neither the logits' (0) nor f32");
+                "d_logits: dtype bf16 is neither the logits' (f32) nor f32");
   matrix.dtype = POLKA_F16;
   EXPECT_EQ(CheckGradient(matrix, MatrixOf(memory.data() + 1024, 6, 8), 1, "d_logits"), POLKA_OK);
 }
@@ -138,14 +138,29 @@ TEST_F(StatusTest, HalfPrecisionInPlaceNeedsAGradientScale) {
 TEST_F(StatusTest, TheTemperatureIsFiniteAndPositive) {
   polka_softmax softmax = PlainSoftmax();
   EXPECT_EQ(CheckSoftmax(softmax, matrix, "logits"), POLKA_OK);
-  for (const float t : {0.0f, -1.0f, INFINITY, NAN}) {
+  softmax.temperature = 0x1p-126f;
+  EXPECT_EQ(CheckSoftmax(softmax, matrix, "logits"), POLKA_OK);
+  for (const float t : {0.0f, -1.0f, INFINITY, NAN, 0x1p-127f, 1e-45f}) {
     softmax.temperature = t;
     EXPECT_EQ(CheckSoftmax(softmax, matrix, "logits"), POLKA_INVALID_ARGUMENT) << t;
   }
-  const float rows[] = {1, 1, 1, 0, 1, 1};
-  softmax.row_temperature = Address(rows);
   ExpectFailure(CheckSoftmax(softmax, matrix, "logits"), POLKA_INVALID_ARGUMENT,
-                "logits: temperature 0 of row 3 is not finite and > 0");
+                "logits: temperature 1.4013e-45 is not finite and >= 2^-126");
+}
+
+TEST_F(StatusTest, TheTemperatureOfASkippedRowIsNotRead) {
+  const float rows[] = {1, NAN, 1, 0, 1, 1};
+  polka_softmax softmax = PlainSoftmax();
+  softmax.row_temperature = Address(rows);
+  const int64_t ids[] = {0, -100, 0, 0, 0, 0};
+  const uint8_t mask[] = {1, 1, 1, 0, 1, 1}, other[] = {1, 0, 1, 1, 1, 1};
+  EXPECT_EQ(CheckRowTemperatures(softmax, TargetsOf(ids, mask), 6, "logits"), POLKA_OK);
+  ExpectFailure(CheckRowTemperatures(softmax, TargetsOf(ids), 6, "logits"), POLKA_INVALID_ARGUMENT,
+                "logits: temperature 0 of row 3 is not finite and >= 2^-126");
+  ExpectFailure(CheckRowTemperatures(softmax, TargetsOf(nullptr, mask), 6, "logits"), POLKA_INVALID_ARGUMENT,
+                "logits: temperature nan of row 1 is not finite and >= 2^-126");
+  ExpectFailure(CheckRowTemperatures(softmax, TargetsOf(nullptr, other), 6, "logits"), POLKA_INVALID_ARGUMENT,
+                "logits: temperature 0 of row 3 is not finite and >= 2^-126");
 }
 
 TEST_F(StatusTest, SoftcapVocabularyAndKeepMaskAreBounded) {
@@ -180,7 +195,7 @@ TEST_F(StatusTest, TargetsAreWholeNumbersSomewhere) {
   ExpectFailure(CheckTargets(targets, PlainSoftmax(), matrix), POLKA_INVALID_ARGUMENT, "targets: address is 0");
   targets.dtype = POLKA_F32;
   ExpectFailure(CheckTargets(targets, PlainSoftmax(), matrix), POLKA_INVALID_ARGUMENT,
-                "targets: dtype 0 is not int64 or int32");
+                "targets: dtype f32 (0) is not int64 or int32");
   matrix.rows = 0;
   EXPECT_EQ(CheckTargets(TargetsOf(nullptr), PlainSoftmax(), matrix), POLKA_OK);
 }
@@ -188,12 +203,14 @@ TEST_F(StatusTest, TargetsAreWholeNumbersSomewhere) {
 TEST_F(StatusTest, OffsetsRunFromZeroToTheCountWithoutFalling) {
   const int64_t good[] = {0, 2, 2, 5};
   EXPECT_EQ(CheckOffsets(Address(good), 3, 5, "offsets"), POLKA_OK);
-  ExpectFailure(CheckOffsets(Address(good), 3, 6, "offsets"), POLKA_OUT_OF_RANGE, "offsets: ends at 5, must end at 6");
+  ExpectFailure(CheckOffsets(Address(good), 3, 6, "offsets"), POLKA_INVALID_ARGUMENT,
+                "offsets: ends at 5, must end at 6");
   const int64_t late[] = {1, 5};
-  ExpectFailure(CheckOffsets(Address(late), 1, 5, "offsets"), POLKA_OUT_OF_RANGE,
+  ExpectFailure(CheckOffsets(Address(late), 1, 5, "offsets"), POLKA_INVALID_ARGUMENT,
                 "offsets: starts at 1, must start at 0");
   const int64_t falling[] = {0, 4, 3, 5};
-  ExpectFailure(CheckOffsets(Address(falling), 3, 5, "offsets"), POLKA_OUT_OF_RANGE, "offsets: falls from 4 to 3 at 2");
+  ExpectFailure(CheckOffsets(Address(falling), 3, 5, "offsets"), POLKA_INVALID_ARGUMENT,
+                "offsets: falls from 4 to 3 at 2");
   ExpectFailure(CheckOffsets(Address(good), -1, 5, "offsets"), POLKA_INVALID_ARGUMENT, "offsets: -1 groups");
   ExpectFailure(CheckOffsets(0, 1, 5, "offsets"), POLKA_INVALID_ARGUMENT, "offsets: address is 0");
   EXPECT_EQ(CheckOffsets(0, 0, 0, "offsets"), POLKA_OK);

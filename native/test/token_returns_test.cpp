@@ -224,7 +224,7 @@ TEST(TokenReturnsTest, BadArgumentsAreNamedAndNothingIsWritten) {
   static const float high_lambda[] = {0.5f, 1.5f};
   const Case cases[] = {
       {[](auto& a) { a.count = -1; }, POLKA_INVALID_ARGUMENT, "count: -1 is negative"},
-      {[](auto& a) { a.count = 6; }, POLKA_OUT_OF_RANGE, "offsets: ends at 5, must end at 6"},
+      {[](auto& a) { a.count = 6; }, POLKA_INVALID_ARGUMENT, "offsets: ends at 5, must end at 6"},
       {[](auto& a) { a.offsets = 0; }, POLKA_INVALID_ARGUMENT, "offsets: address is 0"},
       {[](auto& a) { a.rewards = 0; }, POLKA_INVALID_ARGUMENT, "rewards: address is 0"},
       {[](auto& a) { a.values += 1; }, POLKA_INVALID_ARGUMENT, "values: address is not aligned to its 4-byte elements"},
@@ -233,7 +233,7 @@ TEST(TokenReturnsTest, BadArgumentsAreNamedAndNothingIsWritten) {
       {[](auto& a) { a.lambda = NAN; }, POLKA_INVALID_ARGUMENT, "lambda: nan is outside [0, 1]"},
       {[](auto& a) { a.value_lambda = -1; }, POLKA_INVALID_ARGUMENT, "value_lambda: -1 is outside [0, 1]"},
       {[](auto& a) { a.length_alpha = -1; }, POLKA_INVALID_ARGUMENT, "length_alpha: -1 is not finite and >= 0"},
-      {[](auto& a) { a.sequence_lambda = Address(high_lambda); }, POLKA_OUT_OF_RANGE,
+      {[](auto& a) { a.sequence_lambda = Address(high_lambda); }, POLKA_INVALID_ARGUMENT,
        "sequence_lambda: 1.5 of sequence 1 is outside [0, 1]"},
       {[](auto& a) { a.exec.device_type = POLKA_CUDA; }, POLKA_UNAVAILABLE,
        "device: cuda:0 was asked for, but this library was built without CUDA"},

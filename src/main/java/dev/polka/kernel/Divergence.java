@@ -165,8 +165,8 @@ public final class Divergence extends LogitsOperation<Divergence> {
    *
    * @param temperature the teacher's temperature
    * @return the operation with it
-   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0, or the teacher's
-   *     rows are log weights
+   * @throws IllegalArgumentException if {@code temperature} is not finite and >= {@link
+   *     Float#MIN_NORMAL}, or the teacher's rows are log weights
    */
   public Divergence withTeacherTemperature(float temperature) {
     return with(which.withTeacherTemperature(temperature));
@@ -273,6 +273,8 @@ public final class Divergence extends LogitsOperation<Divergence> {
    */
   public void forwardBackward(
       Matrix student, Matrix teacher, Rows rows, Normalizer normalizer, DivergenceResult out) {
+    Objects.requireNonNull(student, "student");
+    Objects.requireNonNull(out, "out");
     Require.sameShape("gradient", out.room(), student);
     run(student, teacher, rows, normalizer, out.room(), out);
   }
@@ -334,6 +336,11 @@ public final class Divergence extends LogitsOperation<Divergence> {
       Normalizer normalizer,
       Matrix gradient,
       DivergenceResult out) {
+    Objects.requireNonNull(studentLogits, "student");
+    Objects.requireNonNull(teacherLogits, "teacher");
+    Objects.requireNonNull(rows, "rows");
+    Objects.requireNonNull(normalizer, "normalizer");
+    Objects.requireNonNull(out, "out");
     Softmax softmax = options.softmax();
     if (normalizer.tokenCounts() != null) {
       throw new IllegalArgumentException(

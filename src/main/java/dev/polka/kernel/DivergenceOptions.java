@@ -47,7 +47,7 @@ record DivergenceOptions(
   }
 
   DivergenceOptions withTeacherTemperature(float value) {
-    Require.positive("teacherTemperature", value);
+    Require.temperature("teacherTemperature", value);
     refuse(logWeights, "teacherTemperature: the teacher's log weights are taken as they are");
     return new DivergenceOptions(
         kind, beta, alpha, value, logWeights, commonPrefix, reference, lambda);

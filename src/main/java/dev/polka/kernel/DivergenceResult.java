@@ -5,6 +5,7 @@ import dev.polka.kernel.internal.NativeCall;
 import dev.polka.memory.Doubles;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
+import java.util.Objects;
 
 /**
  * What {@link Divergence} computes: the divergence of each row, the loss, quantities on the side
@@ -25,8 +26,8 @@ public final class DivergenceResult implements AutoCloseable {
   private SimdTarget target = SimdTarget.NONE;
 
   private DivergenceResult(Matrix student, Matrix room, boolean ownsRoom) {
-    long rows = student.rows();
-    this.memory = Floats.allocate(student.placement(), Math.multiplyExact(rows, 4L));
+    long rows = Objects.requireNonNull(student, "student").rows();
+    this.memory = Floats.allocate(student.placement(), Require.product("rows", rows, 4));
     this.value = memory.slice(0, rows);
     this.studentEntropy = memory.slice(rows, rows);
     this.studentLse = memory.slice(2 * rows, rows);
@@ -43,6 +44,7 @@ public final class DivergenceResult implements AutoCloseable {
    * @return a result that owns its memory; close it
    */
   public static DivergenceResult allocate(Matrix student) {
+    Objects.requireNonNull(student, "student");
     Matrix room =
         Matrix.allocate(student.placement(), student.dtype(), student.rows(), student.cols());
     return new DivergenceResult(student, room, true);

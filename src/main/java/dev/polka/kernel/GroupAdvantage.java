@@ -29,9 +29,10 @@ import java.util.Objects;
  * <tr><td>{@link #softMean}</td><td>{@code ln(mean exp(beta R)) / beta}</td><td>-</td></tr>
  * </table>
  *
- * <p>Statistics are f64, in two passes. A NaN reward is excluded from them and gets advantage 0; an
- * infinite one is refused. A group whose finite rewards are all equal gets exactly 0. A group with
- * one finite reward follows {@link Singleton}, {@link Singleton#ZERO} unless chosen otherwise.
+ * <p>Statistics are f64, in two passes. A NaN reward is excluded from them and gets advantage 0;
+ * one outside [-1e301, 1e301], infinite or not, is refused, since the sums of a group have to be
+ * finite. A group whose finite rewards are all equal gets exactly 0. A group with one finite reward
+ * follows {@link Singleton}, {@link Singleton#ZERO} unless chosen otherwise.
  *
  * <p>verl's GRPO is {@code grpo().withSingleton(Singleton.RAW)}; TRL's is {@code
  * grpo().withEpsilon(1e-4, EpsilonPlacement.OUTSIDE)}. Both compute in f32, where equal rewards
@@ -236,11 +237,11 @@ public final class GroupAdvantage {
    * @param rewards one per sample, groups one after the other
    * @param groups where the groups are
    * @return one advantage per reward; close it
-   * @throws IllegalArgumentException if the groups do not fit the rewards
-   * @throws IndexOutOfBoundsException if offsets fall, a reward is infinite, or a group is a
-   *     singleton and that was made an error
+   * @throws IllegalArgumentException if the groups do not fit the rewards, a reward is outside
+   *     [-1e301, 1e301], or a group is a singleton and that was made an error
    */
   public Floats forward(Floats rewards, Groups groups) {
+    Objects.requireNonNull(rewards, "rewards");
     return filled(Floats.allocate(rewards.placement(), rewards.size()), rewards, groups);
   }
 
@@ -250,11 +251,11 @@ public final class GroupAdvantage {
    * @param rewards one per sample, groups one after the other
    * @param groups where the groups are
    * @return one advantage per reward; close it
-   * @throws IllegalArgumentException if the groups do not fit the rewards
-   * @throws IndexOutOfBoundsException if offsets fall, a reward is infinite, or a group is a
-   *     singleton and that was made an error
+   * @throws IllegalArgumentException if the groups do not fit the rewards, a reward is outside
+   *     [-1e301, 1e301], or a group is a singleton and that was made an error
    */
   public Doubles forward(Doubles rewards, Groups groups) {
+    Objects.requireNonNull(rewards, "rewards");
     return filled(Doubles.allocate(rewards.placement(), rewards.size()), rewards, groups);
   }
 
@@ -274,9 +275,8 @@ public final class GroupAdvantage {
    * @param rewards f32, one per sample, groups one after the other
    * @param groups where the groups are
    * @param out written: advantages, and the statistics it has room for
-   * @throws IllegalArgumentException if groups, rewards and {@code out} do not fit each other
-   * @throws IndexOutOfBoundsException if offsets fall, a reward is infinite, or a group is a
-   *     singleton and that was made an error
+   * @throws IllegalArgumentException if groups, rewards and {@code out} do not fit each other, a
+   *     reward is outside [-1e301, 1e301], or a group is a singleton and that was made an error
    */
   public void forward(Floats rewards, Groups groups, GroupAdvantageResult out) {
     run(rewards, groups, out);
@@ -288,15 +288,15 @@ public final class GroupAdvantage {
    * @param rewards f64, one per sample, groups one after the other
    * @param groups where the groups are
    * @param out written: advantages, and the statistics it has room for
-   * @throws IllegalArgumentException if groups, rewards and {@code out} do not fit each other
-   * @throws IndexOutOfBoundsException if offsets fall, a reward is infinite, or a group is a
-   *     singleton and that was made an error
+   * @throws IllegalArgumentException if groups, rewards and {@code out} do not fit each other, a
+   *     reward is outside [-1e301, 1e301], or a group is a singleton and that was made an error
    */
   public void forward(Doubles rewards, Groups groups, GroupAdvantageResult out) {
     run(rewards, groups, out);
   }
 
   private void run(Values rewards, Groups groups, GroupAdvantageResult out) {
+    Objects.requireNonNull(out, "out");
     run(
         rewards,
         groups,
@@ -315,6 +315,8 @@ public final class GroupAdvantage {
       Doubles deviation,
       Longs finiteCount,
       Values zeroVariance) {
+    Objects.requireNonNull(rewards, "rewards");
+    Objects.requireNonNull(groups, "groups");
     long count = rewards.size();
     long groupCount = groups.count(count);
     Longs offsets = groups.offsets(groupCount);

@@ -124,9 +124,9 @@ public final class Groups {
     if (size == 0 || known.size() > count) {
       return known;
     }
-    long[] starts = new long[Math.toIntExact(count + 1)];
+    long[] starts = new long[Require.arraySize("groups", count) + 1];
     for (int g = 0; g <= count; g++) {
-      starts[g] = Math.multiplyExact(g, size);
+      starts[g] = g * size; // At most the number of rewards.
     }
     // Two threads may both get here; either result serves, the other is freed as garbage.
     known = Longs.copyOf(starts);

@@ -48,7 +48,7 @@ public final class KeepMask {
   public static KeepMask copyOf(boolean[][] keep) {
     int columns = keep.length == 0 ? 0 : keep[0].length;
     int stride = Math.max((columns + 7) / 8, 1);
-    byte[] packed = new byte[Math.multiplyExact(keep.length, stride)];
+    byte[] packed = new byte[Require.arraySize("keepMask: bytes", (long) keep.length * stride)];
     for (int r = 0; r < keep.length; r++) {
       if (keep[r].length != columns) {
         throw new IllegalArgumentException(
@@ -68,7 +68,7 @@ public final class KeepMask {
           "keepMask: rowStride " + rowStride + " is less than the " + rowBytes + " bytes of a row");
     }
     if (rows > 0) {
-      long needed = Math.addExact(Math.multiplyExact(rows - 1, rowStride), rowBytes);
+      long needed = Require.product("keepMask: rows", rows, rowStride) - rowStride + rowBytes;
       call.inAtLeast("keepMask", bits, needed, softmax + SoftmaxStruct.KEEP_MASK);
     }
     struct.putLong(softmax + SoftmaxStruct.KEEP_MASK_STRIDE, rowStride);

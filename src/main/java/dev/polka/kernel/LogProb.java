@@ -16,6 +16,7 @@ import dev.polka.kernel.internal.gen.PolkaNative;
 import dev.polka.memory.Matrix;
 import dev.polka.memory.Placement;
 import java.nio.ByteBuffer;
+import java.util.Objects;
 
 /**
  * Log-probs of target tokens from a matrix of logits, in one pass over it, and the gradient back.
@@ -66,7 +67,8 @@ public final class LogProb extends LogitsOperation<LogProb> {
    *
    * @param temperature divides the logits
    * @return the operation
-   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0
+   * @throws IllegalArgumentException if {@code temperature} is not finite and >= {@link
+   *     Float#MIN_NORMAL}
    */
   public static LogProb atTemperature(float temperature) {
     return plain().withTemperature(temperature);
@@ -87,10 +89,11 @@ public final class LogProb extends LogitsOperation<LogProb> {
    *
    * @param temperature the other temperature
    * @return the operation with {@link LogProbs#secondLogProb}
-   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0
+   * @throws IllegalArgumentException if {@code temperature} is not finite and >= {@link
+   *     Float#MIN_NORMAL}
    */
   public LogProb withSecondTemperature(float temperature) {
-    float second = Require.positive("secondTemperature", temperature);
+    float second = Require.temperature("secondTemperature", temperature);
     return new LogProb(options, second, outputs | SECOND_LOG_PROB.bit());
   }
 
@@ -137,6 +140,7 @@ public final class LogProb extends LogitsOperation<LogProb> {
    * @return a result that owns its memory; close it
    */
   public LogProbs allocate(Matrix logits) {
+    Objects.requireNonNull(logits, "logits");
     return LogProbs.allocate(logits.placement(), logits.rows(), outputs);
   }
 
@@ -182,6 +186,9 @@ public final class LogProb extends LogitsOperation<LogProb> {
    * @throws IndexOutOfBoundsException if a target is outside the vocabulary
    */
   public void forward(Matrix logits, Targets targets, LogProbs out) {
+    Objects.requireNonNull(logits, "logits");
+    Objects.requireNonNull(targets, "targets");
+    Objects.requireNonNull(out, "out");
     out.requireOutputs(outputs);
     NativeCall call = NativeCall.enter();
     try {
@@ -220,6 +227,7 @@ public final class LogProb extends LogitsOperation<LogProb> {
    */
   public Matrix backward(
       Matrix logits, Targets targets, LogProbs saved, LogProbGradients upstream) {
+    Objects.requireNonNull(logits, "logits");
     Matrix out = Matrix.allocate(logits.placement(), logits.dtype(), logits.rows(), logits.cols());
     try {
       backward(logits, targets, saved, upstream, out);
@@ -244,6 +252,8 @@ public final class LogProb extends LogitsOperation<LogProb> {
    */
   public void backward(
       Matrix logits, Targets targets, LogProbs saved, LogProbGradients upstream, Matrix out) {
+    Objects.requireNonNull(logits, "logits");
+    Objects.requireNonNull(out, "out");
     Require.sameShape("out", out, logits);
     run(logits, targets, saved, upstream, out);
   }
@@ -267,6 +277,10 @@ public final class LogProb extends LogitsOperation<LogProb> {
 
   private void run(
       Matrix logits, Targets targets, LogProbs saved, LogProbGradients upstream, Matrix out) {
+    Objects.requireNonNull(logits, "logits");
+    Objects.requireNonNull(targets, "targets");
+    Objects.requireNonNull(saved, "saved");
+    Objects.requireNonNull(upstream, "upstream");
     long rows = logits.rows();
     NativeCall call = NativeCall.enter();
     try {

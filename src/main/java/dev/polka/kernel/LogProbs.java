@@ -54,7 +54,7 @@ public final class LogProbs implements AutoCloseable {
   }
 
   static LogProbs allocate(Placement placement, long rows, int outputs) {
-    long size = Math.multiplyExact(rows, (long) Integer.bitCount(outputs));
+    long size = Require.product("rows", rows, Integer.bitCount(outputs));
     return new LogProbs(Floats.allocate(placement, size), rows, outputs);
   }
 

@@ -52,7 +52,8 @@ public abstract sealed class LogitsOperation<T extends LogitsOperation<T>>
    *
    * @param temperature the temperature, the same for all rows
    * @return the operation with it
-   * @throws IllegalArgumentException if {@code temperature} is not finite and > 0
+   * @throws IllegalArgumentException if {@code temperature} is not finite and >= {@link
+   *     Float#MIN_NORMAL}
    */
   public T withTemperature(float temperature) {
     return with(options.softmax().withTemperature(temperature));
@@ -61,7 +62,8 @@ public abstract sealed class LogitsOperation<T extends LogitsOperation<T>>
   /**
    * Gives each row a temperature of its own, in place of the one for all.
    *
-   * @param temperatures f32, one per row, each finite and > 0; a view that calls read
+   * @param temperatures f32, one per row, each a temperature where the row counts; a view that
+   *     calls read
    * @return the operation with them
    */
   public T withRowTemperature(Floats temperatures) {

@@ -6,6 +6,7 @@ import dev.polka.memory.Doubles;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
 import dev.polka.memory.Placement;
+import java.util.Objects;
 
 /**
  * What {@link PolicyLoss} computes: loss, metrics, and gradients for what it was given, logits or
@@ -42,7 +43,7 @@ public final class LossResult implements AutoCloseable {
   }
 
   private static LossResult forLogits(Matrix like, Matrix room, boolean ownsRoom) {
-    Placement placement = like.placement();
+    Placement placement = Objects.requireNonNull(like, "logits").placement();
     Floats logProb = Floats.allocate(placement, like.rows());
     Floats entropy = Floats.allocate(placement, like.rows());
     return new LossResult(placement, logProb, entropy, room, ownsRoom, null, null);
@@ -55,6 +56,7 @@ public final class LossResult implements AutoCloseable {
    * @return a result that owns its memory; close it
    */
   public static LossResult allocate(Matrix logits) {
+    Objects.requireNonNull(logits, "logits");
     Matrix room = Matrix.allocate(logits.placement(), logits.dtype(), logits.rows(), logits.cols());
     return forLogits(logits, room, true);
   }
@@ -66,6 +68,7 @@ public final class LossResult implements AutoCloseable {
    * @return a result that owns all but the gradient; close it
    */
   public static LossResult of(Matrix gradient) {
+    Objects.requireNonNull(gradient, "gradient");
     return forLogits(gradient, gradient, false);
   }
 
@@ -86,7 +89,7 @@ public final class LossResult implements AutoCloseable {
    * @return a result that owns its memory; close it
    */
   public static LossResult allocate(Floats logProb) {
-    Placement placement = logProb.placement();
+    Placement placement = Objects.requireNonNull(logProb, "logProb").placement();
     Floats logProbGradient = Floats.allocate(placement, logProb.size());
     Floats entropyGradient = Floats.allocate(placement, logProb.size());
     return new LossResult(placement, null, null, null, false, logProbGradient, entropyGradient);
@@ -99,6 +102,7 @@ public final class LossResult implements AutoCloseable {
    * @return a result that owns its memory; close it
    */
   public static LossResult withoutGradient(Floats logProb) {
+    Objects.requireNonNull(logProb, "logProb");
     return new LossResult(logProb.placement(), null, null, null, false, null, null);
   }
 

@@ -4,6 +4,7 @@ import dev.polka.kernel.Surrogate.Basic;
 import dev.polka.kernel.Surrogate.Measure;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
+import java.util.Objects;
 
 /**
  * The loss of a policy-gradient step, its metrics and its gradient, in one call: from logits, or
@@ -260,7 +261,7 @@ public final class PolicyLoss extends ObjectiveOptions {
    * @return a result without gradient; close it
    * @throws IllegalArgumentException if shapes, devices, options or parts of the batch do not fit
    *     each other, or a part that the objective needs is missing
-   * @throws IndexOutOfBoundsException if a target is outside the vocabulary, or offsets fall
+   * @throws IndexOutOfBoundsException if a target is outside the vocabulary
    */
   public LossResult forward(Matrix logits, TokenBatch batch, Normalizer normalizer) {
     return PolicyLossCall.fill(
@@ -289,7 +290,7 @@ public final class PolicyLoss extends ObjectiveOptions {
    * @return a result with a gradient in the logits' type; close it
    * @throws IllegalArgumentException if shapes, devices, options or parts of the batch do not fit
    *     each other, or a part that the objective needs is missing
-   * @throws IndexOutOfBoundsException if a target is outside the vocabulary, or offsets fall
+   * @throws IndexOutOfBoundsException if a target is outside the vocabulary
    */
   public LossResult forwardBackward(Matrix logits, TokenBatch batch, Normalizer normalizer) {
     LossResult out = LossResult.allocate(logits);
@@ -308,6 +309,8 @@ public final class PolicyLoss extends ObjectiveOptions {
    */
   public void forwardBackward(
       Matrix logits, TokenBatch batch, Normalizer normalizer, LossResult out) {
+    Objects.requireNonNull(logits, "logits");
+    Objects.requireNonNull(out, "out");
     Require.sameShape("gradient", out.room(), logits);
     PolicyLossCall.run(this, batch, normalizer, logits, out.room(), out);
   }
@@ -322,7 +325,7 @@ public final class PolicyLoss extends ObjectiveOptions {
    * @throws IllegalArgumentException if shapes, devices, options or parts of the batch do not fit
    *     each other, a part that the objective needs is missing, or the logits are f16 and no
    *     gradient scale is set
-   * @throws IndexOutOfBoundsException if a target is outside the vocabulary, or offsets fall
+   * @throws IndexOutOfBoundsException if a target is outside the vocabulary
    */
   public LossResult forwardBackwardInPlace(Matrix logits, TokenBatch batch, Normalizer normalizer) {
     return PolicyLossCall.fill(
@@ -354,8 +357,7 @@ public final class PolicyLoss extends ObjectiveOptions {
    * @param normalizer what the loss is divided by
    * @return a result without gradients; close it
    * @throws IllegalArgumentException if sizes, devices, options or parts of the batch do not fit
-   *     each other, or a part that the objective needs is missing
-   * @throws IndexOutOfBoundsException if offsets fall
+   *     each other, a part that the objective needs is missing, or offsets fall
    */
   public LossResult forward(
       Floats logProb, Floats entropy, TokenBatch batch, Normalizer normalizer) {

@@ -7,6 +7,7 @@ import dev.polka.kernel.internal.gen.PolkaNative;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Matrix;
 import java.nio.ByteBuffer;
+import java.util.Objects;
 
 /** The two native calls behind {@link PolicyLoss}: from logits, and from log-probs. */
 final class PolicyLossCall {
@@ -52,6 +53,10 @@ final class PolicyLossCall {
       Matrix logits,
       Matrix gradient,
       LossResult out) {
+    Objects.requireNonNull(logits, "logits");
+    Objects.requireNonNull(batch, "batch");
+    Objects.requireNonNull(normalizer, "normalizer");
+    Objects.requireNonNull(out, "out");
     NativeCall call = NativeCall.enter();
     try {
       ByteBuffer struct = call.begin(PolicyLossStruct.SIZE);
@@ -86,6 +91,10 @@ final class PolicyLossCall {
       Floats logProb,
       Floats entropy,
       LossResult out) {
+    Objects.requireNonNull(logProb, "logProb");
+    Objects.requireNonNull(batch, "batch");
+    Objects.requireNonNull(normalizer, "normalizer");
+    Objects.requireNonNull(out, "out");
     if (entropy == null && loss.objective.needsEntropy()) {
       throw new IllegalArgumentException(
           "entropy: is missing, but there is an entropy bonus or an entropy threshold");

@@ -13,6 +13,47 @@ final class Require {
     return value;
   }
 
+  /** A temperature: its reciprocal has to be finite. */
+  static float temperature(String name, float value) {
+    if (!(value >= Float.MIN_NORMAL) || value == Float.POSITIVE_INFINITY) {
+      throw new IllegalArgumentException(
+          name + ": " + value + " is not finite and >= " + Float.MIN_NORMAL);
+    }
+    return value;
+  }
+
+  /** The number of elements of {@code count} times {@code each}, which may be too large for any. */
+  static long product(String name, long count, long each) {
+    if (count < 0 || each < 0 || each > 0 && count > Long.MAX_VALUE / each) {
+      throw new IllegalArgumentException(
+          name + ": " + count + " times " + each + " is outside [0, 2^63)");
+    }
+    return count * each;
+  }
+
+  /** Offsets that do not fall, within [0, count]. */
+  static long[] offsets(String name, long[] offsets, long count) {
+    long least = 0;
+    for (int i = 0; i < offsets.length; i++) {
+      if (offsets[i] < least || offsets[i] > count) {
+        throw new IllegalArgumentException(
+            String.format(
+                "%s: entry %d is %d, outside [%d, %d]", name, i, offsets[i], least, count));
+      }
+      least = offsets[i];
+    }
+    return offsets;
+  }
+
+  /** A number of elements of a Java array. */
+  static int arraySize(String name, long size) {
+    if (size < 0 || size > Integer.MAX_VALUE - 8) {
+      throw new IllegalArgumentException(
+          name + ": " + size + " is outside [0, " + (Integer.MAX_VALUE - 8) + "]");
+    }
+    return (int) size;
+  }
+
   static float finite(String name, float value) {
     if (!Float.isFinite(value)) {
       throw new IllegalArgumentException(name + ": " + value + " is not finite");

@@ -69,8 +69,7 @@ public final class Segment {
    * @param values f32, one per token
    * @param segments where the segments are
    * @return both; close it
-   * @throws IllegalArgumentException if segments and values do not fit each other
-   * @throws IndexOutOfBoundsException if offsets fall
+   * @throws IllegalArgumentException if segments and values do not fit each other, or offsets fall
    */
   public SegmentResult forward(Floats values, Segments segments) {
     SegmentResult out = SegmentResult.allocate(values.placement(), segments.count(), values.size());
@@ -91,7 +90,6 @@ public final class Segment {
    * @param out written: what it has room for
    * @throws IllegalArgumentException if segments, values and {@code out} do not fit each other or
    *     overlap
-   * @throws IndexOutOfBoundsException if offsets fall
    */
   public void forward(Floats values, Segments segments, SegmentResult out) {
     long count = values.size();

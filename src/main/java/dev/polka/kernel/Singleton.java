@@ -8,7 +8,7 @@ public enum Singleton {
    * Baseline 0, standard deviation and mean 1, then the same formula: the raw reward (verl GRPO).
    */
   RAW,
-  /** The call throws {@link IndexOutOfBoundsException} naming the group. */
+  /** The call throws {@link IllegalArgumentException} naming the group. */
   ERROR;
 
   int code() {

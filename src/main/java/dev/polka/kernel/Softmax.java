@@ -15,7 +15,7 @@ record Softmax(
   static final Softmax PLAIN = new Softmax(1, null, 0, null, 0);
 
   Softmax withTemperature(float value) {
-    Require.positive("temperature", value);
+    Require.temperature("temperature", value);
     return new Softmax(value, null, softcap, keepMask, validVocab);
   }
 

@@ -65,11 +65,16 @@ public final class Targets implements AutoCloseable {
    * @param mask {@code [batch, length]} bytes, 0 for tokens that are not learned from (prompt,
    *     padding, tool output), or null for all
    * @return targets {@code [batch * length]} that own their memory; close them
-   * @throws IllegalArgumentException if {@code ids} or {@code mask} have not {@code batch * length}
-   *     elements
+   * @throws IllegalArgumentException if a size is negative, or {@code ids} or {@code mask} have not
+   *     {@code batch * length} elements
    */
   public static Targets nextToken(Longs ids, long batch, long length, Bytes mask) {
-    long count = Math.multiplyExact(batch, length);
+    Objects.requireNonNull(ids, "ids");
+    if (batch < 0 || length < 0) {
+      throw new IllegalArgumentException(
+          "nextToken: batch " + batch + " and length " + length + " must not be negative");
+    }
+    long count = Require.product("batch", batch, length);
     requireSize("ids", ids, count);
     long[] next = shifted(ids, mask);
     for (long b = 1; b <= batch && length > 0; b++) {
@@ -85,13 +90,14 @@ public final class Targets implements AutoCloseable {
    * @param offsets {@code [sequences + 1]} where each sequence starts, and the total
    * @param mask one byte per token, 0 for tokens that are not learned from, or null for all
    * @return targets, one per token, that own their memory; close them
-   * @throws IllegalArgumentException if {@code mask} has another size than {@code ids}
-   * @throws IndexOutOfBoundsException if an offset is outside {@code ids}
+   * @throws IllegalArgumentException if {@code mask} has another size than {@code ids}, or offsets
+   *     fall or leave them
    */
   public static Targets nextToken(Longs ids, Longs offsets, Bytes mask) {
+    Objects.requireNonNull(ids, "ids");
+    Objects.requireNonNull(offsets, "offsets");
     long[] next = shifted(ids, mask);
-    for (long end : offsets.toArray()) {
-      Objects.checkFromToIndex(0, end, ids.size());
+    for (long end : Require.offsets("offsets", offsets.toArray(), ids.size())) {
       if (end > 0) {
         next[(int) (end - 1)] = IGNORE_INDEX;
       }

@@ -101,6 +101,7 @@ public final class TokenBatch {
    * @throws IllegalArgumentException if there is not even one offset
    */
   public static TokenBatch ofOffsets(Longs offsets) {
+    Objects.requireNonNull(offsets, "offsets");
     if (offsets.size() < 1) {
       throw new IllegalArgumentException(
           "offsets: has no elements; even no sequences need the one offset 0");
@@ -271,10 +272,15 @@ public final class TokenBatch {
    * Reads host memory; add the counts of all micro-batches up before dividing by them.
    *
    * @return one count per sequence; close it
-   * @throws IndexOutOfBoundsException if an offset is beyond the rows
+   * @throws IllegalArgumentException if offsets fall, are negative, or beyond the rows of targets
+   *     or mask
    */
   public Longs countTokens() {
-    long[] starts = parts.offsets.toArray();
+    long rows =
+        parts.targets != null
+            ? parts.targets.size()
+            : parts.mask == null ? Long.MAX_VALUE : parts.mask.size();
+    long[] starts = Require.offsets("offsets", parts.offsets.toArray(), rows);
     long[] counts = new long[starts.length - 1];
     for (int b = 0; b < counts.length; b++) {
       for (long row = starts[b]; row < starts[b + 1]; row++) {

@@ -88,6 +88,7 @@ public final class TokenKl {
    * @throws IllegalArgumentException if the parts of the input do not fit each other
    */
   public TokenKlResult forward(TokenKlInput input) {
+    Objects.requireNonNull(input, "input");
     Floats kl = Floats.allocate(input.logProb().placement(), input.logProb().size());
     return filled(new TokenKlResult(kl, null, true), input);
   }
@@ -100,6 +101,7 @@ public final class TokenKl {
    * @throws IllegalArgumentException if the parts of the input do not fit each other
    */
   public TokenKlResult forwardBackward(TokenKlInput input) {
+    Objects.requireNonNull(input, "input");
     return filled(TokenKlResult.allocate(input.logProb()), input);
   }
 
@@ -121,6 +123,8 @@ public final class TokenKl {
    * @throws IllegalArgumentException if input and {@code out} do not fit each other, or overlap
    */
   public void forward(TokenKlInput input, TokenKlResult out) {
+    Objects.requireNonNull(input, "input");
+    Objects.requireNonNull(out, "out");
     run(input, out.kl(), null);
   }
 
@@ -133,6 +137,8 @@ public final class TokenKl {
    * @throws IllegalStateException if {@code out} has no gradient
    */
   public void forwardBackward(TokenKlInput input, TokenKlResult out) {
+    Objects.requireNonNull(input, "input");
+    Objects.requireNonNull(out, "out");
     run(input, out.kl(), out.gradient());
   }
 

@@ -40,7 +40,7 @@ public final class TokenLayout {
         throw new IllegalArgumentException(
             "offsets: entry " + b + " falls from " + offsets[b - 1] + " to " + offsets[b]);
       }
-      starts[b] = Math.toIntExact(offsets[b]);
+      starts[b] = Require.arraySize("offsets: entry " + b, offsets[b]);
     }
     return new TokenLayout(starts, null);
   }
@@ -55,7 +55,12 @@ public final class TokenLayout {
   public static TokenLayout ofLengths(long... lengths) {
     long[] offsets = new long[lengths.length + 1];
     for (int b = 0; b < lengths.length; b++) {
-      offsets[b + 1] = Math.addExact(offsets[b], lengths[b]);
+      if (lengths[b] < 0) {
+        throw new IllegalArgumentException(
+            "lengths: " + lengths[b] + " of sequence " + b + " is negative");
+      }
+      // Neither is above 2^31 but the last length: the sum cannot wrap to a number in range.
+      offsets[b + 1] = Require.arraySize("lengths: their sum", offsets[b] + lengths[b]);
     }
     return ofOffsets(offsets);
   }
@@ -66,11 +71,15 @@ public final class TokenLayout {
    * @param width rows of a sequence, padding included
    * @param lengths rows of each sequence that count
    * @return the layout
-   * @throws IllegalArgumentException if a length is not in [0, width]
+   * @throws IllegalArgumentException if a length is not in [0, width], or there are 2^31 rows
    */
   public static TokenLayout padded(int width, long... lengths) {
     int[] starts = new int[lengths.length + 1];
-    Arrays.setAll(starts, b -> Math.multiplyExact(b, width));
+    if (width < 0) {
+      throw new IllegalArgumentException("width: " + width + " is negative");
+    }
+    Require.arraySize("width: rows", (long) lengths.length * width);
+    Arrays.setAll(starts, b -> b * width);
     boolean[] mask = new boolean[starts[lengths.length]];
     for (int b = 0; b < lengths.length; b++) {
       if (lengths[b] < 0 || lengths[b] > width) {

@@ -99,7 +99,7 @@ public final class TokenReturns {
    * @return the result; close it
    * @throws IllegalArgumentException if the parts of the input do not fit each other, or values are
    *     missing or not wanted
-   * @throws IndexOutOfBoundsException if offsets fall or a lambda is outside [0, 1]
+   * @throws IllegalArgumentException if offsets fall or a lambda is outside [0, 1]
    */
   public TokenReturnsResult forward(TokenReturnsInput input) {
     Floats rewards = input.rewards();
@@ -126,7 +126,7 @@ public final class TokenReturns {
    *     values are missing or not wanted
    * @throws IllegalStateException if {@code out} has no advantages where the operation is {@link
    *     #gae}
-   * @throws IndexOutOfBoundsException if offsets fall or a lambda is outside [0, 1]
+   * @throws IllegalArgumentException if offsets fall or a lambda is outside [0, 1]
    */
   public void forward(TokenReturnsInput input, TokenReturnsResult out) {
     requireValues(input);

@@ -30,7 +30,7 @@
  * the call.
  *
  * <p>Bad input is refused before anything is written: by {@link IllegalArgumentException} for
- * shapes, types, devices and options, by {@link IndexOutOfBoundsException} for contents, such as a
- * target outside the vocabulary. Each message names the argument, its value and its limit.
+ * shapes, types, devices, options and contents, by {@link IndexOutOfBoundsException} for a target
+ * outside the vocabulary. Each message names the argument, its value and its limit.
  */
 package dev.polka.kernel;

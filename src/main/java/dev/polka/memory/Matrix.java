@@ -186,7 +186,8 @@ public final class Matrix implements AutoCloseable {
    * @throws IllegalArgumentException if there are not {@code rows * cols} values
    */
   public static Matrix copyOf(DType dtype, long rows, long cols, float... values) {
-    if (Math.multiplyExact(rows, cols) != values.length) {
+    MatrixLayout layout = MatrixLayout.contiguous(rows, cols); // at most 2^60 elements
+    if (layout.rows() * layout.cols() != values.length) {
       throw new IllegalArgumentException(
           "Matrix: [" + rows + ", " + cols + "] has not the " + values.length + " elements given");
     }

@@ -99,12 +99,17 @@ public record MatrixLayout(long rows, long cols, long rowStride, long outerRows,
    * @param rowStride elements from row to row within a block
    * @param outerStride elements from block to block
    * @return the layout
-   * @throws ArithmeticException if the number of rows does not fit in 63 bits
+   * @throws IllegalArgumentException if a number is outside its range
    */
   public static MatrixLayout blocks(
       long outerRows, long innerRows, long cols, long rowStride, long outerStride) {
-    return new MatrixLayout(
-        Math.multiplyExact(outerRows, innerRows), cols, rowStride, outerRows, outerStride);
+    require(outerRows >= 1, "outerRows", outerRows, "at least 1");
+    require(
+        innerRows >= 0 && innerRows <= (1L << 60) / outerRows,
+        "innerRows",
+        innerRows,
+        "in [0, 2^60 / outerRows]");
+    return new MatrixLayout(outerRows * innerRows, cols, rowStride, outerRows, outerStride);
   }
 
   /**

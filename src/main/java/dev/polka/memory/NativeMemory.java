@@ -21,12 +21,7 @@ final class NativeMemory implements Allocation {
   }
 
   private static Allocation allocate(DType dtype, long rows, long cols) {
-    if (rows < 0 || cols < 0) {
-      throw new IllegalArgumentException(
-          "allocate: shape [" + rows + ", " + cols + "] is negative");
-    }
-    return new NativeMemory(
-        Math.multiplyExact(Math.multiplyExact(rows, cols), (long) dtype.bytes()));
+    return new NativeMemory(Allocator.bytes(dtype, rows, cols));
   }
 
   @Override

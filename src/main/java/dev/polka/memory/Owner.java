@@ -15,6 +15,15 @@ public interface Owner {
   boolean isAlive();
 
   /**
+   * Refuses to have the memory written by something other than the library; an operation asks
+   * before it writes anything.
+   *
+   * @param name what the operation calls the memory, for the message
+   * @throws IllegalArgumentException if the library forbids it; it does not unless it says so
+   */
+  default void requireWritable(String name) {}
+
+  /**
    * The memory was written by something other than the library. A library that keeps track of
    * versions, so that it can tell a saved value from a changed one, counts one more.
    */

@@ -98,7 +98,11 @@ public abstract sealed class Values implements AutoCloseable
     if (size < 0) {
       throw new IllegalArgumentException(name + ": size " + size + " is negative");
     }
-    return Math.multiplyExact(size, (long) dtype.bytes());
+    if (size > Long.MAX_VALUE / dtype.bytes()) {
+      throw new IllegalArgumentException(
+          name + ": size " + size + " is more than 2^63 bytes of " + dtype);
+    }
+    return size * dtype.bytes();
   }
 
   /** The number of elements in {@code byteLength}. */

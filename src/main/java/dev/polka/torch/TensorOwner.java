@@ -2,6 +2,7 @@ package dev.polka.torch;
 
 import dev.polka.memory.Owner;
 import java.util.Arrays;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorImpl;
 
@@ -11,6 +12,19 @@ record TensorOwner(Tensor tensor) implements Owner {
   @Override
   public boolean isAlive() {
     return !tensor.isNull();
+  }
+
+  /** As libtorch has it: a parameter's value is not to be lost to its own gradient. */
+  @Override
+  public void requireWritable(String name) {
+    if (tensor.requires_grad() && tensor.is_leaf() && GradMode.is_enabled()) {
+      throw new IllegalArgumentException(
+          name
+              + ": "
+              + this
+              + " is a leaf that requires a gradient and cannot be written in place; compute from a"
+              + " copy, or write under NoGradGuard");
+    }
   }
 
   /**

@@ -72,7 +72,8 @@ public final class Tensors {
     long[] sizes = shape.length == 0 ? new long[] {length} : shape;
     long elements = 1;
     for (long size : sizes) {
-      elements = Math.multiplyExact(elements, size);
+      boolean fits = size >= 0 && (size == 0 || elements <= length / size);
+      elements = fits ? elements * size : -1;
     }
     if (elements != length) {
       values.close();

@@ -18,10 +18,7 @@ record TorchAllocator(Device device) implements Allocator {
 
   @Override
   public Allocation allocate(DType dtype, long rows, long cols) {
-    if (rows < 0 || cols < 0) {
-      throw new IllegalArgumentException("allocate: size [" + rows + ", " + cols + "] is negative");
-    }
-    Math.multiplyExact(Math.multiplyExact(rows, cols), (long) dtype.bytes());
+    long bytes = Allocator.bytes(dtype, rows, cols);
     try (PointerScope scope = new PointerScope()) {
       Tensor tensor =
           torch.empty(
@@ -33,7 +30,7 @@ record TorchAllocator(Device device) implements Allocator {
               new MemoryFormatOptional());
       // Outlives this scope and every scope of the caller: the result's close() ends it.
       tensor.retainReference();
-      return new TensorAllocation(tensor, rows * cols * dtype.bytes());
+      return new TensorAllocation(tensor, bytes);
     }
   }
 

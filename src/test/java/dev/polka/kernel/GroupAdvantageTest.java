@@ -73,7 +73,7 @@ class GroupAdvantageTest {
     assertThat(advantages(GroupAdvantage.drGrpo(), groups, 7)).containsExactly(0);
     assertThat(advantages(raw, groups, 7)).containsExactly(7);
     assertThatThrownBy(() -> advantages(error, groups, 7))
-        .isInstanceOf(IndexOutOfBoundsException.class);
+        .isInstanceOf(IllegalArgumentException.class);
   }
 
   @Test
@@ -135,7 +135,7 @@ class GroupAdvantageTest {
     Groups groups = Groups.ofOffsets(Longs.copyOf(0, 2, 1, 3));
 
     assertThatThrownBy(() -> advantages(GroupAdvantage.grpo(), groups, 1, 2, 3))
-        .isInstanceOf(IndexOutOfBoundsException.class)
+        .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("falls from 2 to 1");
   }
 

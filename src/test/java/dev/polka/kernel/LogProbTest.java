@@ -206,7 +206,7 @@ class LogProbTest {
   void optionsOutOfRangeAreNamed() {
     assertThatThrownBy(() -> LogProb.atTemperature(0))
         .isInstanceOf(IllegalArgumentException.class)
-        .hasMessage("temperature: 0.0 is not finite and > 0");
+        .hasMessage("temperature: 0.0 is not finite and >= 1.17549435E-38");
     assertThatThrownBy(() -> LogProb.plain().withSoftcap(Float.NaN))
         .hasMessage("softcap: NaN is not finite and > 0");
     assertThatThrownBy(() -> LogProb.plain().withThreads(-1)).hasMessage("threads: -1 is negative");

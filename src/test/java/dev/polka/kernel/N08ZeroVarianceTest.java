@@ -70,7 +70,7 @@ class N08ZeroVarianceTest {
   void aSingletonCanBeAnError() {
     GroupAdvantage strict = GroupAdvantage.grpo().withSingleton(Singleton.ERROR);
     assertThatThrownBy(() -> singleton(strict, 0.7))
-        .isInstanceOf(IndexOutOfBoundsException.class)
+        .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("group 0");
   }
 

@@ -24,7 +24,7 @@ class NativeStatusTest {
       NativeStatus.check(status, device);
       return null;
     } catch (RuntimeException thrown) {
-      assertThat(thrown).hasMessage(NativeStatus.lastError());
+      assertThat(thrown).hasMessage(NativeStatus.inJava(NativeStatus.lastError()));
       return thrown.getClass();
     }
   }
@@ -74,7 +74,7 @@ class NativeStatusTest {
             () -> {
               try {
                 GroupAdvantage.grpo().forward(Floats.copyOf(1), beyond);
-              } catch (IndexOutOfBoundsException failure) {
+              } catch (IllegalArgumentException failure) {
                 theirs.add(failure.getMessage());
               }
             });

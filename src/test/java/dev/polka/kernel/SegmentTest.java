@@ -110,7 +110,7 @@ class SegmentTest {
   @Test
   void segmentsThatDoNotCoverTheValuesAreRefused() {
     assertThatThrownBy(() -> perSegment(Segment.sum(), Segments.of(Longs.copyOf(0, 2)), 1, 2, 3))
-        .isInstanceOf(IndexOutOfBoundsException.class)
+        .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("offsets: ends at 2, must end at 3");
     assertThatThrownBy(
             () ->

@@ -126,8 +126,8 @@ class TokenReturnsTest {
             .withValues(VALUES)
             .withSequenceLambda(Floats.copyOf(0.5f, 1.5f));
     assertThatThrownBy(() -> TokenReturns.gae(1, 1).forward(input))
-        .isInstanceOf(IndexOutOfBoundsException.class)
-        .hasMessageContaining("sequence_lambda: 1.5 of sequence 1");
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("sequenceLambda: 1.5 of sequence 1");
   }
 
   @Test
@@ -141,7 +141,7 @@ class TokenReturnsTest {
             () ->
                 TokenReturns.discounted(1)
                     .forward(TokenReturnsInput.of(REWARDS, Longs.copyOf(0, 3, 4))))
-        .isInstanceOf(IndexOutOfBoundsException.class)
+        .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("ends at 4, must end at 5");
   }
 

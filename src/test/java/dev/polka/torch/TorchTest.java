@@ -5,11 +5,16 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.polka.kernel.Normalizer;
+import dev.polka.kernel.PolicyLoss;
+import dev.polka.kernel.TokenBatch;
 import dev.polka.memory.DType;
 import dev.polka.memory.Floats;
+import dev.polka.memory.Longs;
 import dev.polka.memory.Matrix;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.LongOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.AfterEach;
@@ -93,6 +98,27 @@ class TorchTest {
   void anEmptyBatchIsAMatrixWithoutRows() {
     assertThat(Torch.matrix(torch.empty(0, 7)).rows()).isZero();
     assertThat(Torch.matrix(torch.empty(2, 0, 7)).rows()).isZero();
+  }
+
+  /** As in libtorch: a parameter cannot be overwritten, what was computed from it can. */
+  @Test
+  void aLeafThatRequiresAGradientIsNotWrittenInPlace() {
+    Tensor leaf = Tensors.of(new float[] {1, 2, 3, 4, 5, 6}, 2, 3).requires_grad_(true);
+    float[] before = Torch.matrix(leaf).toArray();
+    PolicyLoss loss = PolicyLoss.grpo();
+    TokenBatch batch =
+        TokenBatch.of(Longs.copyOf(0, 1), Longs.copyOf(0, 2)).withAdvantages(Floats.copyOf(1));
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> loss.forwardBackwardInPlace(Torch.matrix(leaf), batch, Normalizer.none()))
+        .withMessageContaining("logits: tensor [2, 3] is a leaf that requires a gradient");
+    assertThat(Torch.matrix(leaf).toArray()).isEqualTo(before);
+    Tensor computed = leaf.mul(new Scalar(1.0f));
+    try (var result =
+        loss.forwardBackwardInPlace(Torch.matrix(computed), batch, Normalizer.none())) {
+      Torch.backward(computed, result.gradient());
+    }
+    assertThat(Torch.matrix(leaf.grad()).toArray())
+        .isEqualTo(Torch.matrix(computed.detach()).toArray());
   }
 
   @Test

@@ -15,6 +15,7 @@ import dev.polka.memory.Allocation;
 import dev.polka.memory.Allocator;
 import dev.polka.memory.DType;
 import dev.polka.memory.Matrix;
+import dev.polka.memory.Owner;
 import dev.polka.memory.Placement;
 import dev.polka.memory.Values;
 import java.nio.ByteBuffer;
@@ -129,7 +130,7 @@ public final class NativeCall {
   public void out(String name, Values view, long size, int at) {
     if (view != null) {
       requireSize(name, view, size);
-      requireWritable(name, view.readOnly());
+      requireWritable(name, view.readOnly(), view.owner());
       long address = view.address();
       add(name, view, address, view.bytes(), view.placement(), true);
       buffer.putLong(at, address);
@@ -144,14 +145,14 @@ public final class NativeCall {
 
   /** Registers a matrix that the call writes, and writes its description into the struct. */
   public void out(String name, Matrix matrix, int at) {
-    requireWritable(name, matrix.readOnly());
+    requireWritable(name, matrix.readOnly(), matrix.owner());
     add(name, matrix, matrix.address(), matrix.span(), matrix.placement(), true);
     MatrixStruct.write(buffer, at, matrix);
   }
 
   /** Describes a matrix as output that was registered as input: the call works in place. */
   public void inPlace(String name, Matrix matrix, int at) {
-    requireWritable(name, matrix.readOnly());
+    requireWritable(name, matrix.readOnly(), matrix.owner());
     MatrixStruct.write(buffer, at, matrix);
     for (int i = 0; i < count; i++) {
       if (views[i] == matrix) {
@@ -167,9 +168,12 @@ public final class NativeCall {
     }
   }
 
-  private static void requireWritable(String name, boolean readOnly) {
+  private static void requireWritable(String name, boolean readOnly, Object owner) {
     if (readOnly) {
       throw new IllegalArgumentException(name + ": is read-only, the call would write to it");
+    }
+    if (owner instanceof Owner library) {
+      library.requireWritable(name);
     }
   }
 
