@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -93,6 +94,26 @@ class TrainedRunTest {
     }
     assertThat(Files.size(exported.resolve("model.safetensors")))
         .isLessThan(Files.size(kept.resolve("model.safetensors")) * 2 / 3);
+  }
+
+  @Test
+  void aModelThatWasSavedIsGoneOnFrom() throws IOException {
+    assertThat(train(BRIDGE)).isZero();
+    Path start = Files.move(run.resolve("models/seed-7/x"), folder.resolve("start"));
+    run = folder.resolve("more");
+
+    String hardlyMoving = "x, kind: grpo, from: student, optimizer: {learningRate: 1.0e-9}";
+    assertThat(train(hardlyMoving, "--model", start)).isZero();
+
+    String name = "model.layers.0.mlp.up_proj.weight";
+    try (LlamaModel before = LlamaModel.load(start);
+        LlamaModel after = LlamaModel.load(run.resolve("models/seed-7/x"));
+        PointerScope scope = new PointerScope();
+        NoGradGuard guard = new NoGradGuard()) {
+      Tensor moved = after.parameters().get(name).sub(before.parameters().get(name)).abs();
+      assertThat(moved.max().item_double()).isLessThan(1e-6);
+      assertThat(before.parameters().get(name).abs().max().item_double()).isGreaterThan(0.1);
+    }
   }
 
   @ParameterizedTest
