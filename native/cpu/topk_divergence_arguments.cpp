@@ -65,6 +65,7 @@ polka_status CheckTopkDivergence(const polka_topk_divergence_args* a) {
     return Fail(POLKA_INVALID_ARGUMENT, "divisor: %g is not finite and >= 0", a->divisor);
   }
   if (a->d_student.data != 0) POLKA_TRY(CheckGradient(a->student, a->d_student, a->gradient_scale, "d_student"));
+  POLKA_TRY(CheckRowTemperatures(a->softmax, {0, a->mask, 0, POLKA_I64, 0}, a->student.rows, "softmax"));
   return CheckIds(*a);
 }
 

@@ -143,6 +143,10 @@ TEST_F(TopkDivergenceTest, BadRowsAreNamedBeforeAnythingIsWritten) {
       POLKA_INVALID_ARGUMENT, [](auto& a) { a.tail = 3; }, "tail");
   refused(
       POLKA_INVALID_ARGUMENT, [](auto& a) { a.teacher_ids = 0; }, "teacher_ids");
+  const float temperatures[] = {1, 0};
+  refused(
+      POLKA_INVALID_ARGUMENT, [&](auto& a) { a.softmax.row_temperature = Address(temperatures); },
+      "temperature 0 of row 1");
   ids[4] = 9;
   refused(
       POLKA_OUT_OF_RANGE, [](auto&) {}, "teacher_ids: row 1 has 9, the vocabulary is [0, 9)");
