@@ -82,9 +82,14 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
   }
 
   /**
-   * {@return the operation with other ratios}
+   * Takes ratios over tokens, {@code r_t = exp(log_prob_t - old_t)}, or over sequences, {@code r =
+   * exp(mean_t(log_prob_t - old_t))} (GSPO, Zheng et al. 2025; TRL {@code
+   * importance_sampling_level}). As the preset has it unless set; for segments see {@code
+   * dev.polka.policy.SegmentRatio}.
    *
-   * @param level whether ratios are taken over tokens or sequences
+   * @param level what they are taken over
+   * @return the operation with it
+   * @throws IllegalArgumentException if the surrogate needs the ratio of a sequence
    */
   public PolicyLoss withRatio(RatioLevel level) {
     PolicyObjective.Ratio r = objective.ratio();
@@ -92,9 +97,13 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
   }
 
   /**
-   * {@return the operation with another gradient of sequence ratios}
+   * Chooses how sequence ratios are differentiated: {@link SequenceGradient#THROUGH_MEAN} unless
+   * set (GSPO; TRL, NeMo-RL, OpenRLHF, slime, ROLL); verl and SkyRL take {@link
+   * SequenceGradient#TOKEN_DETACHED}. The two differ only where advantages or weights vary within a
+   * sequence.
    *
    * @param gradient how they are differentiated
+   * @return the operation with it
    */
   public PolicyLoss withSequenceGradient(SequenceGradient gradient) {
     PolicyObjective.Ratio r = objective.ratio();
@@ -143,9 +152,12 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
   }
 
   /**
-   * {@return the operation with another gradient of the KL term}
+   * Chooses the gradient of the KL term: {@link KlGradient#STRAIGHT_THROUGH_K2} unless set (verl
+   * {@code k3+}). verl's plain estimators, TRL, slime and SkyRL take {@link KlGradient#PATHWISE},
+   * NeMo-RL {@link KlGradient#IMPORTANCE_WEIGHTED}.
    *
    * @param gradient what the gradient is
+   * @return the operation with it
    */
   public PolicyLoss withKlGradient(KlGradient gradient) {
     PolicyObjective.Kl kl = objective.kl();
@@ -222,7 +234,10 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
   }
 
   /**
-   * Rewards entropy.
+   * Rewards entropy: subtracts {@code coefficient sum_t e_t H_t}, with H_t in nats and e_t by
+   * {@link TokenBatch#withEntropyNormalizer}, or as the rest of the loss is divided. The masks of
+   * the policy term do not touch it. 0 in most peers, 0.01 in SkyRL; TRL always takes the mean over
+   * tokens. {@code dev.polka.policy.EntropyController} adapts the coefficient.
    *
    * @param coefficient what the entropy is multiplied by; 0 unless set
    * @return the operation with it
@@ -232,7 +247,10 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
     return with(objective.withEntropyBonus(coefficient));
   }
 
-  /** {@return the operation that masks non-finite rows, instead of making the loss NaN} */
+  /**
+   * {@return the operation that masks non-finite rows, instead of making the loss NaN} Off unless
+   * set: a NaN in training should be seen. TRL and AReaL replace such values by 0.
+   */
   public PolicyLoss withSkipNonFinite() {
     return with(objective.withSkipNonFinite());
   }

@@ -234,8 +234,8 @@ public final class PreferenceLoss {
    * @param preferences the responses
    * @param normalizer what the sum is divided by, such as {@code Normalizer.constant(pairs)}
    * @return a result without gradient; close it
-   * @throws IllegalArgumentException if parts of the input do not fit each other or this loss
-   * @throws IndexOutOfBoundsException if group offsets fall
+   * @throws IllegalArgumentException if parts of the input do not fit each other or this loss, or
+   *     group offsets fall
    */
   public PreferenceLossResult forward(Preferences preferences, Normalizer normalizer) {
     return filled(preferences, normalizer, false);
@@ -247,8 +247,8 @@ public final class PreferenceLoss {
    * @param preferences the responses
    * @param normalizer what the sum is divided by, such as {@code Normalizer.constant(pairs)}
    * @return a result with gradient; close it
-   * @throws IllegalArgumentException if parts of the input do not fit each other or this loss
-   * @throws IndexOutOfBoundsException if group offsets fall
+   * @throws IllegalArgumentException if parts of the input do not fit each other or this loss, or
+   *     group offsets fall
    */
   public PreferenceLossResult forwardBackward(Preferences preferences, Normalizer normalizer) {
     return filled(preferences, normalizer, true);
@@ -277,8 +277,7 @@ public final class PreferenceLoss {
    * @param normalizer what the sum is divided by
    * @param out written
    * @throws IllegalArgumentException if parts of the input do not fit each other, this loss or
-   *     {@code out}
-   * @throws IndexOutOfBoundsException if group offsets fall
+   *     {@code out}, or group offsets fall
    * @throws IllegalStateException if {@code out} has no gradient
    */
   public void forwardBackward(

@@ -93,8 +93,8 @@ public final class ValueLoss {
    * @param batch returns, old values, sequences and mask
    * @param normalizer what the loss is divided by
    * @return a result without gradient; close it
-   * @throws IllegalArgumentException if parts of the input do not fit each other or are missing
-   * @throws IndexOutOfBoundsException if offsets fall
+   * @throws IllegalArgumentException if parts of the input do not fit each other or are missing, or
+   *     offsets fall
    */
   public ValueLossResult forward(Floats values, ValueBatch batch, Normalizer normalizer) {
     return filled(values, batch, normalizer, new ValueLossResult(null));
@@ -107,8 +107,8 @@ public final class ValueLoss {
    * @param batch returns, old values, sequences and mask
    * @param normalizer what the loss is divided by
    * @return a result with gradient; close it
-   * @throws IllegalArgumentException if parts of the input do not fit each other or are missing
-   * @throws IndexOutOfBoundsException if offsets fall
+   * @throws IllegalArgumentException if parts of the input do not fit each other or are missing, or
+   *     offsets fall
    */
   public ValueLossResult forwardBackward(Floats values, ValueBatch batch, Normalizer normalizer) {
     return filled(values, batch, normalizer, ValueLossResult.allocate(values.size()));
@@ -133,8 +133,7 @@ public final class ValueLoss {
    * @param normalizer what the loss is divided by
    * @param out written
    * @throws IllegalArgumentException if parts of the input do not fit each other or {@code out}, or
-   *     are missing
-   * @throws IndexOutOfBoundsException if offsets fall
+   *     are missing, or offsets fall
    * @throws IllegalStateException if {@code out} has no gradient
    */
   public void forwardBackward(

@@ -4,10 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.polka.memory.Bytes;
+import dev.polka.memory.DType;
 import dev.polka.memory.Doubles;
+import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
+import dev.polka.memory.Matrix;
 import dev.polka.reference.Accuracy;
 import dev.polka.reference.FiniteDifference;
+import dev.polka.reference.Noise;
+import dev.polka.reference.Storage;
 import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
@@ -179,6 +184,44 @@ class PreferenceLossTest {
       assertThat(metrics.plus(metrics).accuracy()).isEqualTo(metrics.accuracy());
       assertThat(result.losses().toArray()).hasSize(3);
     }
+  }
+
+  /** DPO on logits: sums of log-probs, the loss on them, and its gradient back through the rows. */
+  @Test
+  void onLogitsTheGradientIsAFiniteDifference() {
+    TokenLayout layout = TokenLayout.ofLengths(2, 3);
+    Targets targets = Targets.of(Longs.copyOf(1, 0, 2, 2, 1));
+    double[] logits = Storage.widen(Noise.of(8).normals(5 * 3, 1));
+    PreferenceLoss dpo = PreferenceLoss.dpo(0.5);
+    try (Matrix matrix = Matrix.copyOf(DType.F32, 5, 3, Storage.toF32(logits));
+        LogProbs logProbs = LogProb.plain().forward(matrix, targets);
+        Doubles scores = Doubles.copyOf(scores(layout, logProbs));
+        PreferenceLossResult result =
+            dpo.forwardBackward(Preferences.pairs(scores), Normalizer.constant(1));
+        Floats upstream = Floats.copyOf(Storage.toF32(layout.spread(result.gradient().toArray())));
+        Matrix gradient =
+            LogProb.plain().backward(matrix, targets, logProbs, LogProbGradients.of(upstream))) {
+      double[] expected =
+          FiniteDifference.gradient(z -> dpoOnLogits(layout, targets, z), logits, 0x1p-5);
+      float[] actual = gradient.toArray();
+      for (int i = 0; i < expected.length; i++) {
+        Accuracy.assertWithin("logit " + i, actual[i], expected[i], 3e-5);
+      }
+    }
+  }
+
+  private static double dpoOnLogits(TokenLayout layout, Targets targets, double[] logits) {
+    try (Matrix matrix = Matrix.copyOf(DType.F32, 5, 3, Storage.toF32(logits));
+        LogProbs logProbs = LogProb.plain().forward(matrix, targets);
+        Doubles scores = Doubles.copyOf(scores(layout, logProbs));
+        PreferenceLossResult result =
+            PreferenceLoss.dpo(0.5).forward(Preferences.pairs(scores), Normalizer.constant(1))) {
+      return result.loss();
+    }
+  }
+
+  private static double[] scores(TokenLayout layout, LogProbs logProbs) {
+    return layout.sums(Storage.widen(logProbs.logProb().toArray()));
   }
 
   @Test

@@ -147,7 +147,8 @@ class ValueLossTest {
                   ValueLoss.squared()
                       .forward(
                           values, ValueBatch.of(values, Longs.copyOf(0, 2)), Normalizer.none()))
-          .isInstanceOf(IndexOutOfBoundsException.class);
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessage("offsets: ends at 2, must end at 1");
     }
     assertThat(ValueLoss.huber(2).withClip(0.5f)).hasToString("Huber 2.0, clip 0.5");
   }
