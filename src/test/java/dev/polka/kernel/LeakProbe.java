@@ -68,6 +68,10 @@ final class LeakProbe {
         TokenKlResult kl =
             TokenKl.of(KlEstimator.K3)
                 .forwardBackward(TokenKlInput.of(old.logProb(), old.entropy()));
+        TokenReturnsResult returns =
+            TokenReturns.gae(1, 0.95)
+                .forward(TokenReturnsInput.of(kl.kl(), offsets).withValues(old.logProb()));
+        SegmentResult sums = Segment.sum().forward(returns.returns(), Segments.of(offsets));
         DivergenceResult divergence =
             Divergence.jsd(0.5f).forwardBackward(logits, logits, Rows.all(), Normalizer.none());
         LossResult loss =
@@ -76,7 +80,8 @@ final class LeakProbe {
         Matrix gradient =
             LogProb.plain()
                 .backward(logits, Targets.of(target), old, LogProbGradients.of(kl.gradient()))) {
-      require(Double.isFinite(loss.loss() + divergence.loss() + gradient.get(0, 0)));
+      double results = loss.loss() + divergence.loss() + gradient.get(0, 0);
+      require(Double.isFinite(results + sums.perSegment().get(0)));
     }
   }
 

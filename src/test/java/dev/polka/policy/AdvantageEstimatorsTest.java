@@ -61,6 +61,7 @@ class AdvantageEstimatorsTest {
         Stream.of(
             OutcomeAdvantage.raw(),
             ReinforcePlusPlus.standard(),
+            ReinforcePlusPlus.standard().withoutWhitening(),
             ReMax.standard(),
             Gae.of(0.99, 0.95),
             Gae.of(1, 1).withWhitening(Whitening.biased()).withClip(-2, 2)));

@@ -78,6 +78,18 @@ class OutcomeEstimatorsTest {
   }
 
   @Test
+  void answersWithoutARewardDoNotEnterTheWhitening() {
+    Whitening exact = Whitening.biased().withEpsilon(0, EpsilonPlacement.IN_SQRT);
+    OutcomeAdvantage white =
+        OutcomeAdvantage.of(GroupAdvantage.drGrpo()).withSequenceWhitening(exact);
+    double std = Math.sqrt(2 / 3.0);
+
+    // -1, 1 and 0 for the one that is alone
+    assertThat(white.perSequence(pairs(0, 2, Double.NaN, 5)))
+        .containsExactly(-1 / std, 1 / std, 0, 0);
+  }
+
+  @Test
   void rawOutcomesNeedNoGroups() {
     assertThat(OutcomeAdvantage.raw().perSequence(RewardBatch.of(ONE_EACH, 1, -2, Double.NaN, 0)))
         .containsExactly(1, -2, 0, 0);

@@ -182,4 +182,23 @@ class TokenEstimatorsTest {
 
     assertThat(new double[] {sparse[0], sparse[2], sparse[3], sparse[4]}).isEqualTo(dense);
   }
+
+  @Test
+  void roundingCannotMakeACertainTokenWeighLessThanNothing() {
+    double[] certain = {0, 0};
+    RewardBatch batch =
+        RewardBatch.of(layout(1, 1), 4, 0)
+            .withGroups(Groups.ofSize(2))
+            .withScoreNorms(certain, new double[] {1 - 1e-7, 1 - 1e-7});
+
+    assertThat(OptimalTokenBaseline.standard().forward(batch).perRow()).containsExactly(0, 0);
+  }
+
+  @Test
+  void aSequenceWithoutARewardHasNoReturns() {
+    RewardBatch batch = RewardBatch.of(layout(2, 1), Double.NaN, 3).withValues(1, 1, 1);
+
+    assertThat(ReinforcePlusPlus.standard().forward(batch).returns()).containsExactly(0, 0, 3);
+    assertThat(Gae.of(1, 1).forward(batch).returns()).containsExactly(0, 0, 3);
+  }
 }
