@@ -11,8 +11,9 @@ import java.util.Objects;
 import java.util.stream.IntStream;
 
 /**
- * The optimal token baseline: at each position of a group the baseline under which the gradient has
- * the least variance, the returns weighted by how much the score of each answer has moved so far.
+ * The optimal token baseline (verl): at each position of a group the baseline under which the
+ * gradient has the least variance, which weighs returns by squared norms of scores (Greensmith et
+ * al. 2004), here by how much the score of each answer has moved so far.
  *
  * <pre>{@code
  * G_it = reward to go of answer i from its token number t on
