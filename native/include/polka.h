@@ -287,7 +287,7 @@ polka_status polka_divergence(polka_divergence_args* args);
 /* ---- topk_divergence ----------------------------------------------------------------------- */
 
 /* what stands for the columns that the teacher does not name */
-#define POLKA_TAIL_NONE 0         /* nothing: the sum over the entries, of p and q as they are */
+#define POLKA_TAIL_NONE 0 /* nothing: the sum over the entries, of p and q as they are */
 /* one more entry, of p = 1 - sum p_k and q = max(1 - sum q_k, 0), where any other column has mass */
 #define POLKA_TAIL_BUCKET 1
 #define POLKA_TAIL_RENORMALIZED 2 /* nothing: p and q are each divided by their sum over the entries */
