@@ -328,6 +328,80 @@ typedef struct polka_topk_divergence_args {
 polka_status polka_topk_divergence_workspace(polka_topk_divergence_args* args);
 polka_status polka_topk_divergence(polka_topk_divergence_args* args);
 
+/* ---- vocab_parallel ------------------------------------------------------------------------ */
+
+/* A head split over the vocabulary: each rank holds some columns, [first_column, first_column +
+ * cols) of them, and the ranks exchange a few numbers a row by any all-gather. CPU only.
+ *
+ * log_prob:    statistics of each shard -> gather -> merge -> backward of each shard.
+ * divergence:  statistics and merge for student and teacher -> totals of each shard -> gather ->
+ *              merge -> backward of each shard.
+ * Shards are merged in their order, so that every rank gets the same bits. */
+
+/* Numbers a row in the statistics of a shard, f32: max, the sums of e^x and e^x x without the target
+ * (x = (y - max) / T), the target's y, and where the target is: 1 here, 0 elsewhere, 2 nowhere (a
+ * call without targets), -1 for a skipped row. */
+#define POLKA_SHARD_STATISTICS 5
+
+typedef struct polka_vocab_log_prob_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix logits;   /* the shard; the merge reads its rows alone */
+  polka_targets targets; /* columns of the whole vocabulary; data 0: none, for a divergence */
+  polka_softmax softmax; /* the shard's; the temperatures are the merge's too */
+  int64_t first_column;
+  int64_t vocabulary;  /* columns of all shards together */
+  int64_t shards;      /* merge */
+  uint64_t statistics; /* f32: out [rows, 5] of statistics, in [shards, rows, 5] of merge */
+  uint64_t log_prob;   /* [rows] f32: out of merge, each may be 0; in of backward, that needs max, */
+  uint64_t max;        /* log_sum, for d_log_prob log_prob, and for d_entropy entropy */
+  uint64_t log_sum;
+  uint64_t lse; /* out of merge, or 0 */
+  uint64_t entropy;
+  uint64_t d_log_prob; /* [rows] f32 upstream gradients, each may be 0 */
+  uint64_t d_entropy;
+  polka_matrix d_logits; /* backward: the shard's gradient, new or in place */
+  float gradient_scale;  /* as in log_prob_backward */
+  int32_t reserved;
+} polka_vocab_log_prob_args;
+
+polka_status polka_vocab_log_prob_statistics(polka_vocab_log_prob_args* args);
+polka_status polka_vocab_log_prob_merge(polka_vocab_log_prob_args* args);
+polka_status polka_vocab_log_prob_backward(polka_vocab_log_prob_args* args);
+
+/* Numbers a row in the totals of a shard, f64: value, slopes, student's and teacher's mass. */
+#define POLKA_SHARD_TOTALS 4
+
+typedef struct polka_vocab_divergence_args {
+  int64_t struct_size;
+  polka_exec exec;
+  polka_matrix student; /* the shard; the merge reads its rows alone */
+  polka_matrix teacher; /* the same columns */
+  polka_softmax student_softmax;
+  polka_softmax teacher_softmax;
+  uint64_t mask;        /* [rows] bytes or 0 */
+  uint64_t row_weight;  /* [rows] f32 or 0: ones */
+  uint64_t student_max; /* [rows] f32 each, from the merges of both sides */
+  uint64_t student_log_sum;
+  uint64_t teacher_max;
+  uint64_t teacher_log_sum;
+  int64_t shards;  /* merge */
+  uint64_t totals; /* f64: out [rows, 4] of totals, in [shards, rows, 4] of merge */
+  uint64_t merged; /* [rows, 4] f64: out of merge, in of backward */
+  uint64_t value;  /* out of merge: [rows] f32, or 0 */
+  uint64_t loss;   /* out of merge: one f64, or 0 */
+  polka_matrix d_student;
+  double divisor;
+  float gradient_scale;
+  float beta;
+  float alpha;
+  int32_t kind;
+} polka_vocab_divergence_args;
+
+polka_status polka_vocab_divergence_totals(polka_vocab_divergence_args* args);
+polka_status polka_vocab_divergence_merge(polka_vocab_divergence_args* args);
+polka_status polka_vocab_divergence_backward(polka_vocab_divergence_args* args);
+
 /* ---- group_advantage ----------------------------------------------------------------------- */
 
 /* baseline */
