@@ -236,8 +236,8 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
   /**
    * Rewards entropy: subtracts {@code coefficient sum_t e_t H_t}, with H_t in nats and e_t by
    * {@link TokenBatch#withEntropyNormalizer}, or as the rest of the loss is divided. The masks of
-   * the policy term do not touch it. 0 in most peers, 0.01 in SkyRL; TRL always takes the mean over
-   * tokens. {@code dev.polka.policy.EntropyController} adapts the coefficient.
+   * the policy term do not touch it. 0 in most peers; TRL always takes the mean over tokens. {@code
+   * dev.polka.policy.EntropyController} adapts the coefficient.
    *
    * @param coefficient what the entropy is multiplied by; 0 unless set
    * @return the operation with it
@@ -249,7 +249,7 @@ public abstract sealed class ObjectiveOptions extends LogitsOperation<PolicyLoss
 
   /**
    * {@return the operation that masks non-finite rows, instead of making the loss NaN} Off unless
-   * set: a NaN in training should be seen. TRL and AReaL replace such values by 0.
+   * set: a NaN in training should be seen. AReaL takes a log-ratio that is not finite for 0.
    */
   public PolicyLoss withSkipNonFinite() {
     return with(objective.withSkipNonFinite());

@@ -116,8 +116,8 @@ public final class PreferenceLoss {
    * The loss of SimPO (Meng et al. 2024): {@code h = beta (mean_chosen - mean_rejected) - gamma}.
    * Takes means of log-probs, without a reference.
    *
-   * @param beta the scale of the implied reward; 2 in the authors' code
-   * @param gamma the margin that is asked for; beta / 2 in the authors' code
+   * @param beta the scale of the implied reward
+   * @param gamma the margin that is asked for; the authors' code takes gamma / beta
    * @return the loss
    * @throws IllegalArgumentException if {@code beta} is not finite and > 0, or {@code gamma} not
    *     finite
@@ -182,7 +182,7 @@ public final class PreferenceLoss {
   }
 
   /**
-   * Takes each preference for wrong with some probability (Chowdhury et al. 2024, cDPO).
+   * Takes each preference for wrong with some probability (cDPO, Mitchell 2023).
    *
    * @param epsilon the probability, in [0, 1]; 0 unless set
    * @return the loss with it

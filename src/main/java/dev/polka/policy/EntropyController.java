@@ -2,8 +2,8 @@ package dev.polka.policy;
 
 /**
  * The coefficient of an entropy bonus that keeps the entropy at a target (Skywork-OR1, He et al.
- * 2025; TRL {@code entropy_coef} with {@code use_adaptive_entropy}). After each step it moves by a
- * constant, and the bonus applies only while the entropy is at or below the target:
+ * 2025; TRL). After each step it moves by a constant, and the bonus applies only while the entropy
+ * is at or below the target:
  *
  * <pre>{@code
  * coefficient' = clip(coefficient + step sign(target - H), low, high)

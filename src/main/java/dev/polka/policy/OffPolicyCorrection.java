@@ -45,8 +45,8 @@ import java.util.function.Consumer;
  *     .withMask(c.kept().mask());
  * }</pre>
  *
- * <p>Peers differ in the order: verl and SkyRL normalise weights before they reject; slime's veto
- * comes last. Clip and dual clip come before the weights everywhere (see {@code PolicyLoss}).
+ * <p>verl normalises weights before it rejects. In all peers clip and dual clip come before the
+ * weights (see {@code PolicyLoss}).
  *
  * <p>Immutable and thread-safe.
  */

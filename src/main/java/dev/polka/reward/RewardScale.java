@@ -5,8 +5,8 @@ package dev.polka.reward;
  * OpenRLHF bounds at 10, after the baseline is subtracted, so give it those; ROLL {@code
  * reward_clip}. An infinite reward becomes the bound, a NaN stays NaN.
  *
- * @param bias what is added first; 0 in most systems, -0.5 in some AReaL recipes
- * @param scale what is multiplied next
+ * @param bias what is added first; 0 for nothing
+ * @param scale what the sum is multiplied by; 1 for nothing
  * @param low lower bound, negative infinity for none
  * @param high upper bound, infinity for none
  */
