@@ -15,7 +15,7 @@ import picocli.CommandLine.ParameterException;
     name = "polka",
     description = "Policy-optimization kernels for the JVM.",
     synopsisSubcommandLabel = "COMMAND",
-    subcommands = {Doctor.class, Train.class})
+    subcommands = {Bench.class, Doctor.class, Train.class})
 public final class Main {
   private Main() {}
 

@@ -144,6 +144,28 @@ class LinearDivergenceTest {
   }
 
   @Test
+  void aTeacherWithPaddedColumnsIsCutToThoseOfBoth() {
+    HeadCase c = HeadCase.plain(torch.ScalarType.Float);
+    Tensor padding = torch.ones(9, TEACHER_WIDTH);
+    Tensor padded = torch.zeros(HeadCase.VOCABULARY + 9, TEACHER_WIDTH);
+    padded.narrow(0, 0, HeadCase.VOCABULARY).copy_(teacherWeight);
+    padded.narrow(0, HeadCase.VOCABULARY, 9).copy_(padding);
+    Divergence common = Divergence.forwardKl().withCommonPrefix();
+    try (LinearDivergenceResult expected = values(c, Divergence.forwardKl());
+        LinearDivergenceResult r =
+            LinearDivergence.of(common)
+                .withMemoryBudget(c.budget(8))
+                .forward(
+                    c.hidden,
+                    c.head(),
+                    TeacherLogits.of(teacherHidden, LinearHead.of(padded)),
+                    rows(c),
+                    TOKENS)) {
+      assertSame("value", r.value(), expected.value());
+    }
+  }
+
+  @Test
   void maskedRowsOfTeacherLogitsAreNotRead() {
     HeadCase c = HeadCase.masked(torch.ScalarType.Float);
     Tensor poisoned = teacherLogits(c).clone();
