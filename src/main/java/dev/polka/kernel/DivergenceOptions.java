@@ -79,6 +79,12 @@ record DivergenceOptions(
     refuse(reference != null, "reference: a top-K teacher has no logits to mix with");
   }
 
+  void requireTwoSoftmaxes() {
+    refuse(logWeights, "teacherLogWeights: shards are of logits");
+    refuse(commonPrefix, "commonPrefix: shards have the same columns");
+    refuse(reference != null, "reference: shards are of student and teacher alone");
+  }
+
   private static void refuse(boolean when, String why) {
     if (when) {
       throw new IllegalArgumentException(why);

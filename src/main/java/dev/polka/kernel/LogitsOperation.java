@@ -11,7 +11,7 @@ import java.util.Objects;
  * @param <T> the operation
  */
 public abstract sealed class LogitsOperation<T extends LogitsOperation<T>>
-    permits LogProb, Divergence, TopkDivergence, ObjectiveOptions {
+    permits LogProb, Divergence, TopkDivergence, VocabLogProb, VocabDivergence, ObjectiveOptions {
   final CallOptions options;
 
   LogitsOperation(CallOptions options) {

@@ -11,6 +11,8 @@ import dev.polka.kernel.internal.gen.polka_token_kl_args;
 import dev.polka.kernel.internal.gen.polka_token_returns_args;
 import dev.polka.kernel.internal.gen.polka_topk_divergence_args;
 import dev.polka.kernel.internal.gen.polka_value_loss_args;
+import dev.polka.kernel.internal.gen.polka_vocab_divergence_args;
+import dev.polka.kernel.internal.gen.polka_vocab_log_prob_args;
 import dev.polka.memory.Allocation;
 import dev.polka.memory.Allocator;
 import dev.polka.memory.DType;
@@ -52,6 +54,9 @@ public final class NativeCall {
   private final polka_token_kl_args tokenKl = new polka_token_kl_args(start);
   private final polka_divergence_args divergence = new polka_divergence_args(start);
   private final polka_topk_divergence_args topkDivergence = new polka_topk_divergence_args(start);
+  private final polka_vocab_divergence_args vocabDivergence =
+      new polka_vocab_divergence_args(start);
+  private final polka_vocab_log_prob_args vocabLogProb = new polka_vocab_log_prob_args(start);
   private final polka_group_advantage_args groupAdvantage = new polka_group_advantage_args(start);
   private final polka_policy_loss_args policyLoss = new polka_policy_loss_args(start);
   private final polka_value_loss_args valueLoss = new polka_value_loss_args(start);
@@ -105,6 +110,16 @@ public final class NativeCall {
     }
     buffer.putLong(0, structSize);
     return buffer;
+  }
+
+  /** The struct that {@link #begin} started. */
+  public ByteBuffer struct() {
+    return buffer;
+  }
+
+  /** Writes a size into the struct. */
+  public void put(int at, long value) {
+    buffer.putLong(at, value);
   }
 
   /** Registers what the call reads, and writes its address into the struct; 0 if it is absent. */
@@ -276,6 +291,14 @@ public final class NativeCall {
 
   public polka_topk_divergence_args topkDivergence() {
     return topkDivergence;
+  }
+
+  public polka_vocab_divergence_args vocabDivergence() {
+    return vocabDivergence;
+  }
+
+  public polka_vocab_log_prob_args vocabLogProb() {
+    return vocabLogProb;
   }
 
   public polka_group_advantage_args groupAdvantage() {

@@ -36,6 +36,8 @@ class StructOffsetsTest {
         Arguments.of(TokenKlStruct.class, polka_token_kl_args.class),
         Arguments.of(DivergenceStruct.class, polka_divergence_args.class),
         Arguments.of(TopkDivergenceStruct.class, polka_topk_divergence_args.class),
+        Arguments.of(VocabLogProbStruct.class, polka_vocab_log_prob_args.class),
+        Arguments.of(VocabDivergenceStruct.class, polka_vocab_divergence_args.class),
         Arguments.of(GroupAdvantageStruct.class, polka_group_advantage_args.class),
         Arguments.of(TokenReturnsStruct.class, polka_token_returns_args.class),
         Arguments.of(SegmentStruct.class, polka_segment_args.class),
