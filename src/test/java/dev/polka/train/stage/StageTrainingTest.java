@@ -101,6 +101,10 @@ class StageTrainingTest {
         .hasSameTextualContentAs(folder.resolve("many/metrics.jsonl"));
   }
 
+  /**
+   * Gradients differ by rounding ({@link UpdaterTest} bounds that); AdamW divides each by its own
+   * size, so where one is near 0 the rounding shows in the weights, and more so step by step.
+   */
   @Test
   void aStepDependsOnTheMicroBatchesByRoundingOnly() throws IOException {
     List<StepMetrics> whole = run(TinyRun.everyKind(3), "whole");
