@@ -47,6 +47,18 @@ __global__ void Divergences(float p, float q, float lp, float lq, float beta, fl
   out[6] = JsdGradient(p, ratio, kl, rest, zero);
 }
 
+__global__ void DivergenceKinds(int kind, DivergenceColumn<float> column, float beta, float alpha, double* out) {
+  const DivergenceNumbers<float> n = NumbersOf(0.0f, static_cast<double>(beta), static_cast<double>(alpha));
+  DivergenceTotals totals = {};
+  WithKind(kind, [&](auto tag) {
+    const DivergenceTerm<float> term = TermOf<decltype(tag)::kValue>(column, n);
+    totals = totals + DivergenceTotals{term.value, term.slope, column.p, column.q};
+  });
+  out[0] = MeanSlope(kind, totals);
+  out[1] = MassFactor(kind, alpha, totals, false);
+  out[2] = DivergenceValue(kind, beta, alpha, totals, true);
+}
+
 __global__ void TokenKls(polka_token_kl_args args) {
   const int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
   if (i >= args.count) return;

@@ -115,10 +115,10 @@ class TopkDivergenceTest {
     try (Matrix student = student()) {
       assertThatThrownBy(() -> run(student, TopkTeacher.of(Longs.copyOf(0, 1, 2, 2), half, 2)))
           .isInstanceOf(IndexOutOfBoundsException.class)
-          .hasMessageContaining("teacher_ids: row 1 has 2 twice");
+          .hasMessageContaining("teacherIds: row 1 has 2 twice");
       assertThatThrownBy(() -> run(student, TopkTeacher.of(Ints.copyOf(0, 3, 1, 2), half, 2)))
           .isInstanceOf(IndexOutOfBoundsException.class)
-          .hasMessageContaining("teacher_ids: row 0 has 3, the vocabulary is [0, 3)");
+          .hasMessageContaining("teacherIds: row 0 has 3, the vocabulary is [0, 3)");
       assertThatThrownBy(() -> run(student, TopkTeacher.of(Longs.copyOf(0, 1, 2, -1), half, 2)))
           .isInstanceOf(IndexOutOfBoundsException.class)
           .hasMessageContaining("row 1 has -1");
