@@ -315,6 +315,7 @@ constexpr Operation kOperations[] = {
     {"token_kl", TokenKl},
     {"divergence", Divergence},
     {"topk_divergence", TopkDivergence},
+    {"vocab_log_prob", VocabLogProb},
     {"group_advantage", GroupAdvantage},
     {"token_returns", TokenReturns},
     {"segment", Segment},

@@ -80,4 +80,31 @@ polka_status TopkDivergence(Arguments& a) {
   return polka_topk_divergence(a.Field(&args, {nullptr}));
 }
 
+polka_status VocabLogProb(Arguments& a) {
+  polka_vocab_log_prob_args args = {};
+  args.struct_size = a.StructSize(sizeof args);
+  args.exec = a.Exec();
+  args.logits = a.Matrix();
+  args.targets = a.Targets();
+  args.softmax = a.Softmax();
+  args.vocabulary = a.Field(a.cols, {INT64_C(0), INT64_C(-1), INT64_MIN, INT64_MAX});
+  args.first_column = a.Field(INT64_C(0), {INT64_C(1), INT64_C(-1), INT64_MIN, INT64_MAX});
+  args.statistics = a.memory.Output((a.rows + 1) * POLKA_SHARD_STATISTICS * 4);
+  const polka_status status = polka_vocab_log_prob_statistics(a.Field(&args, {nullptr}));
+  if (status != POLKA_OK) return status;
+  args.shards = a.Field(INT64_C(1), {INT64_C(0), INT64_C(-1), INT64_MAX});
+  for (uint64_t* output : {&args.log_prob, &args.max, &args.log_sum, &args.lse, &args.entropy}) {
+    *output = a.memory.Output((a.rows + 1) * 4);
+  }
+  // Where the shard is cut below a target, no shard has it.
+  const polka_status merged = polka_vocab_log_prob_merge(&args);
+  if (merged != POLKA_OK) return POLKA_OK;
+  args.d_log_prob = a.MaybeRowFloats();
+  args.d_entropy = a.MaybeRowFloats();
+  args.d_logits = MaybeGradient(a, args.logits);
+  args.gradient_scale = a.Field(1.0f, {0.0f, -2.0f});
+  polka_vocab_log_prob_backward(&args);
+  return POLKA_OK;
+}
+
 }  // namespace polka::fuzz

@@ -39,5 +39,6 @@ inline polka_matrix MaybeGradient(Arguments& a, const polka_matrix& logits) {
 
 polka_status Divergence(Arguments& a);
 polka_status TopkDivergence(Arguments& a);
+polka_status VocabLogProb(Arguments& a);
 
 }  // namespace polka::fuzz

@@ -5,6 +5,7 @@ import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * What libtorch's own operations and autograd make of the same f32 logits: the second half of the
@@ -73,6 +74,45 @@ public final class Libtorch {
       }
       return largest;
     }
+  }
+
+  /** Largest |errors| of values and student gradients, all of it computed in bf16. */
+  public static double[] divergenceErrorsInBf16(
+      ReferenceDivergence divergence,
+      float[] student,
+      float[] teacher,
+      double[] expected,
+      double[][] expectedGradient) {
+    int rows = expected.length;
+    try (PointerScope scope = new PointerScope()) {
+      Tensor z = bf16(student, rows).requires_grad_(true);
+      Tensor lq = bf16(teacher, rows).log_softmax(-1);
+      Tensor value = value(divergence, z.log_softmax(-1), lq);
+      float[] values = floats(value, rows);
+      double largest = 0;
+      for (int r = 0; r < rows; r++) {
+        largest = Math.max(largest, Math.abs(values[r] - expected[r]));
+      }
+      value.sum().backward();
+      float[] gradient = floats(z.grad(), student.length);
+      double largestGradient = 0;
+      for (int i = 0; i < gradient.length; i++) {
+        double exact = expectedGradient[i / (student.length / rows)][i % (student.length / rows)];
+        largestGradient = Math.max(largestGradient, Math.abs(gradient[i] - exact));
+      }
+      return new double[] {largest, largestGradient};
+    }
+  }
+
+  private static Tensor bf16(float[] values, int rows) {
+    return Tensors.of(values, rows, values.length / rows).to(ScalarType.BFloat16).detach();
+  }
+
+  private static float[] floats(Tensor tensor, int count) {
+    float[] values = new float[count];
+    new FloatPointer(tensor.detach().to(ScalarType.Float).contiguous().data_ptr_float())
+        .get(values);
+    return values;
   }
 
   private static Tensor logProbs(Tensor logits, double temperature) {
