@@ -127,4 +127,16 @@ public final class Gkd {
     }
     return draw < onPolicyShare;
   }
+
+  /** {@return the options} */
+  @Override
+  public String toString() {
+    return "beta "
+        + beta
+        + ", temperature "
+        + temperature
+        + ", on-policy "
+        + onPolicyShare
+        + (temperatureSquared ? ", times T^2" : "");
+  }
 }

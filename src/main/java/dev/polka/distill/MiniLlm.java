@@ -70,4 +70,10 @@ public final class MiniLlm {
     }
     return returns;
   }
+
+  /** {@return the options} */
+  @Override
+  public String toString() {
+    return "gamma " + gamma + (normalized ? ", length-normalised" : "");
+  }
 }

@@ -150,4 +150,14 @@ public final class OnPolicyDistillation {
     double start = SampledTokens.logProb("reference", reference, row);
     return start + lambda * (logProb - start);
   }
+
+  /** {@return the options} */
+  @Override
+  public String toString() {
+    return "coefficient "
+        + coefficient
+        + ", discount "
+        + discount
+        + (reference == null ? "" : ", lambda " + lambda);
+  }
 }
