@@ -32,6 +32,7 @@ import org.bytedeco.pytorch.global.torch;
 final class LinearHeadBench {
   private static final long MIB = 1L << 20;
   private static final double CLIP = 0.2;
+  private static final long SETTLING_MILLIS = 1000;
   private static final long FIRST_ROWS = 256; // as large as a chunk, near enough
 
   private final PrintWriter out;
@@ -79,8 +80,10 @@ final class LinearHeadBench {
     warmUp();
     try (PointerScope scope = new PointerScope()) {
       Inputs all = new Inputs(rows);
+      settle();
       long kept = ProcessUse.resident();
       polka(PolicyLoss.grpo(), all.first(Math.min(rows, FIRST_ROWS)));
+      settle();
       kept = ProcessUse.resident() - kept;
       print(
           "libtorch's GEMM keeps %.0f MB of its own from the first call on, either way",
@@ -88,8 +91,8 @@ final class LinearHeadBench {
       print("%-34s %10s %12s %14s", "", "seconds", "CPU seconds", "extra memory");
       Cost token = measure(() -> polka(PolicyLoss.grpo(), all), all, 4);
       print("Polka, token ratios (GRPO)", token);
-      print("Polka, sequence ratios (GSPO)", measure(() -> polka(PolicyLoss.gspo(), all), all, 4));
       comparePlain(all, token);
+      print("Polka, sequence ratios (GSPO)", measure(() -> polka(PolicyLoss.gspo(), all), all, 4));
     }
     out.flush();
   }
@@ -147,7 +150,7 @@ final class LinearHeadBench {
     Cost[] costs = new Cost[runs];
     long gradients = vocabulary * width * weightGradient + inputs.hidden.numel() * bytes();
     for (int i = 0; i < runs; i++) {
-      System.gc();
+      settle();
       ProcessUse.forgetPeak();
       long before = ProcessUse.resident();
       long processors = ProcessUse.processorNanos();
@@ -160,6 +163,17 @@ final class LinearHeadBench {
     }
     Arrays.sort(costs, Comparator.comparingDouble(Cost::seconds));
     return costs[runs / 2];
+  }
+
+  /** The JVM gives heap back some time after a collection, which is none of this. */
+  private static void settle() {
+    System.gc();
+    try {
+      Thread.sleep(SETTLING_MILLIS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException("interrupted", e);
+    }
   }
 
   private double polka(PolicyLoss objective, Inputs in) {

@@ -48,7 +48,7 @@ public final class LinearDivergence {
    * The divergence on hidden states.
    *
    * @param operation which divergence; not one with a keep-mask or a matrix of its own
-   * @return the operation, with a memory budget of 192 MiB
+   * @return the operation, with a memory budget of 96 MiB
    */
   public static LinearDivergence of(Divergence operation) {
     return new LinearDivergence(
@@ -166,6 +166,7 @@ public final class LinearDivergence {
       out.close();
       throw failure;
     } finally {
+      Reference.reachabilityFence(this);
       Reference.reachabilityFence(rows);
     }
   }

@@ -55,7 +55,7 @@ public final class LinearLogProb {
    * The operation on hidden states.
    *
    * @param operation what is made of the logits; not one with a keep-mask
-   * @return the operation, with a memory budget of 192 MiB
+   * @return the operation, with a memory budget of 96 MiB
    */
   public static LinearLogProb of(LogProb operation) {
     return new LinearLogProb(Objects.requireNonNull(operation, "operation"), MemoryBudget.DEFAULT);
@@ -63,8 +63,8 @@ public final class LinearLogProb {
 
   /**
    * Limits the memory of the chunks: what a call takes besides its results, some numbers per row,
-   * and what libtorch's GEMM takes within. More memory makes the GEMMs larger; a few hundred rows
-   * are enough.
+   * and what libtorch's GEMM takes for its own use, which can be as much again and is kept for the
+   * next. More memory makes the GEMMs larger; a hundred or two of rows are enough.
    *
    * @param bytes bytes at most
    * @return the operation with it
@@ -114,6 +114,7 @@ public final class LinearLogProb {
       out.close();
       throw failure;
     } finally {
+      Reference.reachabilityFence(this);
       Reference.reachabilityFence(targets);
     }
   }
@@ -158,6 +159,7 @@ public final class LinearLogProb {
       out.close();
       throw failure;
     } finally {
+      Reference.reachabilityFence(this);
       Reference.reachabilityFence(targets);
       Reference.reachabilityFence(saved);
       Reference.reachabilityFence(upstream);

@@ -6,7 +6,8 @@ package dev.polka.torch;
  * gradients: the GEMM of a row is then the same too, and gives the same logits.
  */
 record MemoryBudget(long bytes) {
-  static final MemoryBudget DEFAULT = new MemoryBudget(192L << 20);
+  /** A GEMM over a chunk may take as much again for its own use. */
+  static final MemoryBudget DEFAULT = new MemoryBudget(96L << 20);
 
   private static final long GRANULARITY = 16; // rows that a GEMM likes to have together
 
