@@ -15,17 +15,12 @@ import java.util.Arrays;
  * <p>with p the student's and q the teacher's distribution. Where the two are the same, up to
  * rounding ({@code g_head + g_tail <= 1e-12}), both weights are 1/2. Among equally probable columns
  * the first go to the tail. The weights are constants, computed in f64 on the host from a copy of
- * the logits; log-probs are logits too. They are for a divergence's rows:
- *
- * <pre>{@code
- * double[] forward = adaptive.forwardWeights(layout, studentRows, teacherRows);
- * Divergence.forwardKl() ... Rows.all().withWeight(forward)
- * Divergence.reverseKl() ... Rows.all().withWeight(AdaptiveKl.reverseWeights(layout, forward))
- * }</pre>
- *
- * <p>whose losses and gradients add up. Source: Wu et al. 2024, "Rethinking Kullback-Leibler
- * divergence in knowledge distillation for large language models"; ROLL {@code adaptive_kl}, 0.5.
- * ROLL divides 0 by 0 where the two are the same.
+ * the logits; log-probs are logits too. They are for the rows of two divergences, {@code
+ * Divergence.forwardKl()} with {@code Rows.all().withWeight(forward)} and {@code
+ * Divergence.reverseKl()} with {@link #reverseWeights} of them, whose losses and gradients add up.
+ * Source: Wu et al. 2024, "Rethinking Kullback-Leibler divergence in knowledge distillation for
+ * large language models"; ROLL {@code adaptive_kl}, 0.5. ROLL divides 0 by 0 where the two are the
+ * same.
  *
  * <p>Immutable and thread-safe.
  *

@@ -4,7 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import dev.polka.kernel.Divergence;
+import dev.polka.kernel.DivergenceResult;
+import dev.polka.kernel.Normalizer;
+import dev.polka.kernel.Rows;
 import dev.polka.kernel.TokenLayout;
+import dev.polka.memory.DType;
+import dev.polka.memory.Floats;
+import dev.polka.memory.Matrix;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -88,6 +95,48 @@ class AdaptiveKlTest {
     assertThat(forward).containsExactly(new double[] {0.75, 0, 0.5}, within(1e-12));
     assertThat(AdaptiveKl.reverseWeights(layout, forward))
         .containsExactly(new double[] {0.25, 0, 0.5}, within(1e-12));
+  }
+
+  @Test
+  void theWeightsGoToTheRowsOfTwoDivergences() {
+    TokenLayout layout = TokenLayout.ofLengths(2).withMask(true, false);
+    double[] student = logs(0.3, 0.4, 0.3);
+    double[] forward =
+        ADAPTIVE.forwardWeights(
+            layout, new double[][] {student, null}, new double[][] {TEACHER, null});
+    double expected = 0;
+    for (int v = 0; v < 3; v++) {
+      double p = Math.exp(student[v]);
+      double q = Math.exp(TEACHER[v]);
+      expected += (0.75 * q - 0.25 * p) * Math.log(q / p);
+    }
+
+    assertThat(
+            loss(Divergence.forwardKl(), student, forward)
+                + loss(Divergence.reverseKl(), student, AdaptiveKl.reverseWeights(layout, forward)))
+        .isCloseTo(expected, within(1e-6));
+  }
+
+  private static double loss(Divergence divergence, double[] student, double[] weights) {
+    try (Matrix studentLogits = twoRows(student);
+        Matrix teacherLogits = twoRows(TEACHER);
+        Floats rowWeights = Floats.copyOf((float) weights[0], (float) weights[1]);
+        DivergenceResult result =
+            divergence.forward(
+                studentLogits,
+                teacherLogits,
+                Rows.all().withWeight(rowWeights),
+                Normalizer.none())) {
+      return result.loss();
+    }
+  }
+
+  private static Matrix twoRows(double[] row) {
+    float[] twice = new float[2 * row.length];
+    for (int i = 0; i < twice.length; i++) {
+      twice[i] = (float) row[i % row.length];
+    }
+    return Matrix.copyOf(DType.F32, 2, row.length, twice);
   }
 
   @Test

@@ -6,6 +6,9 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.polka.reference.FiniteDifference;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.DoubleStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -22,6 +25,40 @@ class UniversalLogitDistillationTest {
     double[] logits = new double[width];
     Arrays.setAll(logits, v -> 2 * Math.sin(seed + 1.7 * v));
     return logits;
+  }
+
+  /** The definition, by lists: pads, sorts in falling order, sums. */
+  private static double reference(double[] student, double[] teacher, double temperature) {
+    List<Double> p = falling(student, temperature, Math.max(student.length, teacher.length));
+    List<Double> q = falling(teacher, temperature, Math.max(student.length, teacher.length));
+    double sum = 0;
+    for (int rank = 0; rank < p.size(); rank++) {
+      sum += Math.abs(p.get(rank) - q.get(rank));
+    }
+    return sum;
+  }
+
+  private static List<Double> falling(double[] logits, double temperature, int width) {
+    double total = Arrays.stream(logits).map(z -> Math.exp(z / temperature)).sum();
+    return DoubleStream.concat(
+            Arrays.stream(logits).map(z -> Math.exp(z / temperature) / total),
+            DoubleStream.generate(() -> 0).limit(width - logits.length))
+        .boxed()
+        .sorted(Comparator.reverseOrder())
+        .toList();
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 1, 1", "7, 7, 1", "50, 300, 0.5", "300, 50, 2"})
+  void theValueIsThatOfTheDefinition(int width, int teacherWidth, double temperature) {
+    double[] student = logits(width, 0.3);
+    double[] teacher = logits(teacherWidth, 1.1);
+    var uld = new UniversalLogitDistillation(temperature);
+
+    assertThat(uld.forward(student, teacher))
+        .isCloseTo(reference(student, teacher, temperature), within(1e-12))
+        .isCloseTo(uld.forward(teacher, student), within(1e-12))
+        .isBetween(0.0, 2.0);
   }
 
   @Test
