@@ -43,7 +43,7 @@ final class Bench implements Callable<Integer> {
       names = "--budget",
       paramLabel = "MIB",
       description = "Memory of the chunks, in MiB (${DEFAULT-VALUE}).")
-  private long budget = 96;
+  private long budget = 232;
 
   @Option(names = "--bf16", description = "bf16 hidden states and weight instead of f32.")
   private boolean bf16;

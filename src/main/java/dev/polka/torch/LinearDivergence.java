@@ -48,7 +48,7 @@ public final class LinearDivergence {
    * The divergence on hidden states.
    *
    * @param operation which divergence; not one with a keep-mask or a matrix of its own
-   * @return the operation, with a memory budget of 96 MiB
+   * @return the operation, with a memory budget of 232 MiB
    */
   public static LinearDivergence of(Divergence operation) {
     return new LinearDivergence(

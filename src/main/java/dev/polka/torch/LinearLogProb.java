@@ -55,7 +55,7 @@ public final class LinearLogProb {
    * The operation on hidden states.
    *
    * @param operation what is made of the logits; not one with a keep-mask
-   * @return the operation, with a memory budget of 96 MiB
+   * @return the operation, with a memory budget of 232 MiB
    */
   public static LinearLogProb of(LogProb operation) {
     return new LinearLogProb(Objects.requireNonNull(operation, "operation"), MemoryBudget.DEFAULT);
@@ -64,7 +64,7 @@ public final class LinearLogProb {
   /**
    * Limits the memory of the chunks: what a call takes besides its results, some numbers per row,
    * and what libtorch's GEMM takes for its own use, which can be as much again and is kept for the
-   * next. More memory makes the GEMMs larger; a hundred or two of rows are enough.
+   * next. More memory makes the GEMMs larger.
    *
    * @param bytes bytes at most
    * @return the operation with it

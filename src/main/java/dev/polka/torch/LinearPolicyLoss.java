@@ -50,7 +50,7 @@ public final class LinearPolicyLoss {
    * The objective on hidden states.
    *
    * @param objective what is minimised; not one with a keep-mask
-   * @return the objective, with a memory budget of 96 MiB
+   * @return the objective, with a memory budget of 232 MiB
    */
   public static LinearPolicyLoss of(PolicyLoss objective) {
     return new LinearPolicyLoss(

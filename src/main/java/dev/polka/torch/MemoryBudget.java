@@ -7,7 +7,7 @@ package dev.polka.torch;
  */
 record MemoryBudget(long bytes) {
   /** A GEMM over a chunk may take as much again for its own use. */
-  static final MemoryBudget DEFAULT = new MemoryBudget(96L << 20);
+  static final MemoryBudget DEFAULT = new MemoryBudget(232L << 20);
 
   private static final long GRANULARITY = 16; // rows that a GEMM likes to have together
 

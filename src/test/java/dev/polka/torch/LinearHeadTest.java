@@ -135,6 +135,6 @@ class LinearHeadTest {
   @Test
   void theDefaultBudgetHoldsManyRowsOfALargeVocabulary() {
     Tensor large = TensorView.empty(DType.BF16, Device.CPU, 151936, 1024);
-    assertThat(HeadChunks.rows(LinearHead.of(large), MemoryBudget.DEFAULT)).isEqualTo(96);
+    assertThat(HeadChunks.rows(LinearHead.of(large), MemoryBudget.DEFAULT)).isEqualTo(256);
   }
 }
