@@ -171,8 +171,9 @@ POLKA_MATH double Advantage(const polka_group_advantage_args& a, const GroupStat
       break;
   }
   if (a.epsilon_placement == POLKA_EPSILON_IN_SQRT) {
-    const bool overflows = divisor > 1e150;
-    return centered / (overflows ? hypot(divisor, sqrt(a.epsilon)) : sqrt(divisor * divisor + a.epsilon));
+    const bool overflows = divisor > 1e150;  // its square would
+    return centered /
+           (overflows ? divisor * sqrt(1 + a.epsilon / divisor / divisor) : sqrt(divisor * divisor + a.epsilon));
   }
   return centered / (divisor + a.epsilon);
 }

@@ -185,5 +185,33 @@ TEST_F(LogProbTest, ATargetAtMinusInfinityHasNoGradientInPlaceEither) {
   }
 }
 
+// Where max / T is so large that rounding the product alone would be worth powers of two.
+TEST(LogProb, FiniteLogitsOfAnySizeGiveFiniteLogProbs) {
+  for (const int32_t target : SupportedTargets()) {
+    ASSERT_EQ(polka_force_target(target), POLKA_OK);
+    for (const float largest : {1e8f, 3e9f, 1e10f, 1e30f, 3e38f}) {
+      for (const float temperature : {1.0f, 1e-9f}) {
+        const std::vector<float> logits = {largest, -largest, 2, largest};
+        const std::vector<int64_t> targets = {0};
+        std::vector<float> out(1), max(1), log_sum(1), entropy(1), upstream(1, 1), gradient(4);
+        polka_log_prob_forward_args f = {};
+        f.struct_size = sizeof f;
+        f.exec.threads = 1;
+        f.logits = MatrixOf(logits.data(), 1, 4);
+        f.targets = TargetsOf(targets.data());
+        f.softmax.temperature = temperature;
+        f.log_prob = Address(out.data());
+        f.max = Address(max.data());
+        f.log_sum = Address(log_sum.data());
+        f.entropy = Address(entropy.data());
+        ASSERT_EQ(polka_log_prob_forward(&f), POLKA_OK) << polka_last_error();
+        EXPECT_NEAR(out[0], -log(2.0), 1e-6) << target << " " << static_cast<double>(largest);
+        EXPECT_NEAR(entropy[0], log(2.0), 1e-6) << target << " " << static_cast<double>(largest);
+      }
+    }
+  }
+  polka_force_target(POLKA_TARGET_NONE);
+}
+
 }  // namespace
 }  // namespace polka::test

@@ -202,20 +202,22 @@ struct Exponent {
   float k;   // log2(e) / T
   float bk;  // base k, rounded
   float delta;
+  bool direct;
 
-  Exponent(float base_, float temperature) : base(base_), k(1.44269504f / temperature), bk(base_ * k), delta(0) {
+  // Beyond 2^24 a rounding of bk is worth more than a factor of 2, and soon more than f32 holds.
+  Exponent(float base_, float temperature)
+      : base(base_), k(1.44269504f / temperature), bk(base_ * k), delta(0), direct(!(fabsf(bk) < 0x1p24f)) {
 #if HWY_TARGET != HWY_SSE4
-    delta = fmaf(base, k, -bk);
+    if (!direct) delta = fmaf(base, k, -bk);
 #endif
   }
 
   // Without a fused multiply-add the rounding of y k would show: subtract first, exactly near base.
   HWY_INLINE V operator()(V y) const {
 #if HWY_TARGET != HWY_SSE4
-    return hn::MulSub(y, hn::Set(kF32, k), hn::Set(kF32, bk));
-#else
-    return hn::Mul(hn::Sub(y, hn::Set(kF32, base)), hn::Set(kF32, k));
+    if (HWY_LIKELY(!direct)) return hn::MulSub(y, hn::Set(kF32, k), hn::Set(kF32, bk));
 #endif
+    return hn::Mul(hn::Sub(y, hn::Set(kF32, base)), hn::Set(kF32, k));
   }
 };
 

@@ -276,6 +276,7 @@ public final class Divergence extends LogitsOperation<Divergence> {
     Objects.requireNonNull(student, "student");
     Objects.requireNonNull(out, "out");
     Require.sameShape("gradient", out.room(), student);
+    Require.notInPlace("gradient", out.room(), student);
     run(student, teacher, rows, normalizer, out.room(), out);
   }
 

@@ -33,6 +33,7 @@ public final class DivergenceResult implements AutoCloseable {
     this.studentLse = memory.slice(2 * rows, rows);
     this.teacherLse = memory.slice(3 * rows, rows);
     this.loss = Doubles.allocate(student.placement(), 1);
+    loss.set(0, Double.NaN); // no call has written it yet
     this.room = room;
     this.ownsRoom = ownsRoom;
   }

@@ -15,8 +15,10 @@ public enum KlGradient {
   STRAIGHT_THROUGH_K2,
   /**
    * The derivative of {@code w * estimator} with {@code w = exp(log_prob - old)}, which also
-   * corrects for samples of an older policy (TRL {@code use_bias_correction_kl}, NeMo-RL). Without
-   * old log-probs w has value 1 and its own derivative. Right for k1 and k3, wrong for k2.
+   * corrects for samples of an older policy (TRL {@code use_bias_correction_kl}, slime {@code
+   * use_unbiased_kl}). Without old log-probs w has value 1 and its own derivative, which for k3 is
+   * the gradient of k2: NeMo-RL's default is {@link #STRAIGHT_THROUGH_K2}. Right for k1 and k3,
+   * wrong for k2.
    */
   IMPORTANCE_WEIGHTED,
   /** No gradient: the estimate is only watched. */

@@ -34,6 +34,9 @@ public final class LossResult implements AutoCloseable {
       Floats logProbGradient,
       Floats entropyGradient) {
     this.metrics = Doubles.allocate(placement, PolicyLossMetrics.FIELDS);
+    for (int i = 0; i < PolicyLossMetrics.FIELDS; i++) {
+      metrics.set(i, Double.NaN); // no call has written it yet
+    }
     this.logProb = logProb;
     this.entropy = entropy;
     this.room = room;
@@ -109,7 +112,8 @@ public final class LossResult implements AutoCloseable {
   /**
    * The loss. Reads it to the host.
    *
-   * @return the loss; NaN if a row that counts is not finite and such rows are not skipped
+   * @return the loss; NaN before the first call, and if a row that counts is not finite and such
+   *     rows are not skipped
    */
   public double loss() {
     return metrics.get(0);

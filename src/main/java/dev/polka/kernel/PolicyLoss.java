@@ -312,6 +312,7 @@ public final class PolicyLoss extends ObjectiveOptions {
     Objects.requireNonNull(logits, "logits");
     Objects.requireNonNull(out, "out");
     Require.sameShape("gradient", out.room(), logits);
+    Require.notInPlace("gradient", out.room(), logits);
     PolicyLossCall.run(this, batch, normalizer, logits, out.room(), out);
   }
 

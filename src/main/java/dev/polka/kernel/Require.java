@@ -107,6 +107,14 @@ final class Require {
     return value;
   }
 
+  /** In place is asked for by name. */
+  static void notInPlace(String name, Matrix out, Matrix in) {
+    if (out.address() == in.address() && out.rows() > 0) {
+      throw new IllegalArgumentException(
+          name + ": is the memory of the logits; forwardBackwardInPlace asks for that");
+    }
+  }
+
   static void sameShape(String name, Matrix matrix, Matrix logits) {
     if (matrix.rows() != logits.rows() || matrix.cols() != logits.cols()) {
       throw new IllegalArgumentException(

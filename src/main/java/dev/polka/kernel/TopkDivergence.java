@@ -167,6 +167,7 @@ public final class TopkDivergence extends LogitsOperation<TopkDivergence> {
       Normalizer normalizer,
       TopkDivergenceResult out) {
     Require.sameShape("gradient", out.room(), student);
+    Require.notInPlace("gradient", out.room(), student);
     run(student, teacher, rows, normalizer, out.room(), out);
   }
 

@@ -93,10 +93,10 @@ public enum LossMetric {
       PolicyLossMetrics::squaredKl,
       name(ROLL, "actor/approxkl"),
       name(TINKER, "optim/kl_sample_train_v2")),
-  /** The same, never negative and unbiased. */
+  /** The same, unbiased and, but for rounding, never negative; token ratios only. */
   MISMATCH_KL(
       "mismatch_kl",
-      "mean over tokens of r - 1 - ln r",
+      "mean over tokens of r - 1 - ln r; token ratios only",
       PolicyLossMetrics::mismatchKl,
       name(PRIME, "mismatch_kl")),
   /** Mean distance of the log-probs. */

@@ -1,6 +1,7 @@
 package dev.polka.policy;
 
 import dev.polka.kernel.PolicyLoss;
+import dev.polka.kernel.TokenLayout;
 import java.util.Objects;
 
 /**
@@ -10,7 +11,7 @@ import java.util.Objects;
  *
  * <pre>{@code
  * Preset trl = Presets.trl();
- * Advantages advantages = trl.advantages().forward(rewards);
+ * Advantages advantages = trl.advantages(rewards, kl);
  * Correction correction = trl.correction().apply(layout, old, rollout);
  * PolicyLoss loss = trl.loss().withClip(0.2f, 0.28f);
  * Normalizer normalizer = trl.aggregation().normalizer(totals, layout);
@@ -23,7 +24,7 @@ import java.util.Objects;
  * @param loss what is minimised
  * @param aggregation how token losses become one number
  * @param correction for a sampler that is not the policy which trains
- * @param rewardKl the weight of the k1 penalty on token rewards; 0 where there is none
+ * @param rewardKl the weight of the KL penalty on the rewards of tokens; 0 where there is none
  */
 public record Preset(
     String name,
@@ -41,7 +42,7 @@ public record Preset(
    * @param loss what is minimised
    * @param aggregation how token losses become one number
    * @param correction for a sampler that is not the policy which trains
-   * @param rewardKl the weight of the k1 penalty on token rewards
+   * @param rewardKl the weight of the KL penalty on the rewards of tokens
    * @throws NullPointerException if a part is null
    */
   public Preset {
@@ -51,5 +52,41 @@ public record Preset(
     Objects.requireNonNull(aggregation, "aggregation");
     Objects.requireNonNull(correction, "correction");
     Objects.requireNonNull(rewardKl, "rewardKl");
+  }
+
+  /**
+   * Advantages with the KL penalty, as the systems that have one apply it: the outcome is compared
+   * with its group first, then each token pays for the KL from itself to the end,
+   *
+   * <pre>{@code A_t = A_i - beta sum_{k >= t} kl_k}</pre>
+   *
+   * so that a group without variance still feels the penalty, and no more than that.
+   *
+   * @param batch rewards, and what else the estimator needs
+   * @param kl k1 estimates to the reference, {@code log_prob - ref}, one per row; not read where a
+   *     row does not count, and nowhere if the weight is 0
+   * @return one advantage per row
+   * @throws IllegalArgumentException if the batch lacks something, or there is not one estimate per
+   *     row
+   */
+  public Advantages advantages(RewardBatch batch, double... kl) {
+    Advantages outcome = advantages.forward(batch);
+    double beta = rewardKl.coefficient();
+    if (beta == 0) {
+      return outcome;
+    }
+    TokenLayout layout = batch.layout();
+    layout.requireRows("kl", kl.length);
+    double[] perRow = outcome.perRow();
+    for (int b = 0; b < layout.sequences(); b++) {
+      double toGo = 0;
+      for (int t = layout.end(b) - 1; t >= layout.first(b); t--) {
+        if (layout.counts(t)) {
+          toGo += kl[t];
+          perRow[t] -= beta * toGo;
+        }
+      }
+    }
+    return Advantages.of(layout, perRow);
   }
 }

@@ -6,6 +6,8 @@ import dev.polka.kernel.KlEstimator;
 import dev.polka.kernel.KlGradient;
 import dev.polka.kernel.PolicyLoss;
 import dev.polka.kernel.Singleton;
+import dev.polka.policy.ImportanceWeight.Level;
+import dev.polka.policy.ImportanceWeight.Outside;
 import java.util.List;
 
 /**
@@ -78,7 +80,8 @@ public final class Presets {
   /**
    * OpenRLHF with {@code --advantage_estimator group_norm}: epsilon 1e-9, a singleton gets 0 (NaN
    * there); {@code eps_clip=0.2} on both sides, log-ratios held in [-20, 20]; mean over tokens; KL
-   * of weight 0.01 ({@code init_kl_coef}) in the reward. OpenRLHF clamps each k1 to [-10, 10].
+   * of weight 0.01 ({@code init_kl_coef}) on the tokens, after the normalisation of the group.
+   * OpenRLHF clamps each k1 to [-10, 10].
    *
    * @return the preset
    */
@@ -96,7 +99,8 @@ public final class Presets {
    * NeMo-RL: {@code use_leave_one_out_baseline} and {@code normalize_rewards}, epsilon 1e-6, where
    * a leave-one-out std of 0 does not divide; {@code ratio_clip_min} and {@code ratio_clip_max}
    * 0.2, log-ratios not held; mean over tokens; {@code reference_policy_kl_penalty=0.01} of k3,
-   * whose gradient is weighted by importance. NeMo-RL clamps k3 to 10.
+   * held to 10 and weighted by {@code exp(log_prob - sg(log_prob))}: the value is that of k3, the
+   * gradient that of k2.
    *
    * @return the preset
    */
@@ -107,7 +111,7 @@ public final class Presets {
         PolicyLoss.grpo()
             .withMaxLogRatio(PolicyLoss.NONE)
             .withKl(KlEstimator.K3, 0.01)
-            .withKlGradient(KlGradient.IMPORTANCE_WEIGHTED)
+            .withKlGradient(KlGradient.STRAIGHT_THROUGH_K2)
             .withK3Max(10),
         Aggregation.tokenMean(),
         OffPolicyCorrection.none(),
@@ -189,9 +193,9 @@ public final class Presets {
 
   /**
    * AReaL: group mean and std, epsilon 1e-5; decoupled PPO: ratios to the proximal policy clipped
-   * to [0.8, 1.2], log-ratios not held, weights of tokens from the sampler to it, not bounded
-   * beyond [e^-20, e^20]; mean over tokens (AReaL's is that of the micro-batch); k1 of weight 0.1
-   * ({@code kl_ctl}) in the reward.
+   * to [0.8, 1.2], log-ratios not held, weights of tokens from the sampler to it, those above 5
+   * dropped; mean over tokens (AReaL's is that of the micro-batch); k1 of weight 0.1 ({@code
+   * kl_ctl}) on the tokens, after the normalisation of the group.
    *
    * @return the preset
    */
@@ -201,7 +205,8 @@ public final class Presets {
         grpo(1e-5, Singleton.ZERO),
         PolicyLoss.ppo().withMaxLogRatio(PolicyLoss.NONE),
         Aggregation.tokenMean(),
-        OffPolicyCorrection.none().withWeights(ImportanceWeight.tokens()),
+        OffPolicyCorrection.none()
+            .withWeights(new ImportanceWeight(Level.TOKEN, 0, 5, Outside.ZERO)),
         KlController.fixed(0.1));
   }
 

@@ -4,6 +4,7 @@ import dev.polka.memory.Owner;
 import java.util.Arrays;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorBase;
 import org.bytedeco.pytorch.TensorImpl;
 
 /** A libtorch tensor as the owner of a view's memory. */
@@ -17,13 +18,25 @@ record TensorOwner(Tensor tensor) implements Owner {
   /** As libtorch has it: a parameter's value is not to be lost to its own gradient. */
   @Override
   public void requireWritable(String name) {
-    if (tensor.requires_grad() && tensor.is_leaf() && GradMode.is_enabled()) {
+    if (tensor.requires_grad() && GradMode.is_enabled() && showsLeaf()) {
       throw new IllegalArgumentException(
           name
               + ": "
               + this
-              + " is a leaf that requires a gradient and cannot be written in place; compute from a"
+              + " is a leaf that requires a gradient, or a view of one, and cannot be written in place; compute from a"
               + " copy, or write under NoGradGuard");
+    }
+  }
+
+  private boolean showsLeaf() {
+    if (tensor.is_leaf()) {
+      return true;
+    }
+    if (!tensor.is_view()) {
+      return false;
+    }
+    try (TensorBase base = tensor._base()) {
+      return base.is_leaf();
     }
   }
 

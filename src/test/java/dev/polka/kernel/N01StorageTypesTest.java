@@ -113,7 +113,7 @@ class N01StorageTypesTest {
       assertThatThrownBy(
               () -> c.operation().backwardInPlace(matrix, c.kernelTargets(), saved, upstream))
           .isInstanceOf(IllegalArgumentException.class)
-          .hasMessageContaining("scale");
+          .hasMessageContaining("gradientScale");
       assertThat(matrix.toArray()).isEqualTo(c.logits().values());
     }
   }

@@ -3,6 +3,8 @@ package dev.polka.kernel;
 import static dev.polka.reference.ReferenceObjective.PPO;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polka.memory.Floats;
+import dev.polka.memory.Longs;
 import dev.polka.reference.Accuracy;
 import dev.polka.reference.ReferenceBatch;
 import dev.polka.reference.ReferenceObjective;
@@ -10,6 +12,7 @@ import dev.polka.reference.ReferencePolicyLoss.Result;
 import dev.polka.reference.ReferenceTokenKl;
 import dev.polka.reference.ReferenceTokenKl.Estimator;
 import dev.polka.reference.ReferenceTokenKl.Gradient;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -136,6 +139,27 @@ class N05BoundedRatiosTest {
         double ratio = Math.exp(Math.min(exact, 10));
         assertClose("loss at " + d, out.loss, -ratio, Math.abs(d));
         assertClose("gradient at " + d, out.dLogProb[0], d > 10 ? 0 : -ratio, Math.abs(d));
+      }
+    }
+  }
+
+  /** What nobody sets is 20. */
+  @Test
+  void theDefaultBoundIsTwenty() {
+    for (float d : new float[] {15, 19, 21, 40}) {
+      try (Floats logProb = Floats.copyOf(d);
+          Floats old = Floats.copyOf(0);
+          LossResult r =
+              PolicyLoss.importanceSampling()
+                  .forward(
+                      logProb,
+                      null,
+                      TokenBatch.of(Longs.copyOf(0), Longs.copyOf(0, 1))
+                          .withOld(old)
+                          .withAdvantages(Floats.copyOf(1)),
+                      Normalizer.none())) {
+        double expected = -Math.exp(Math.min(d, 20));
+        assertThat(r.loss()).as("d = %s", d).isCloseTo(expected, Offset.offset(-1e-5 * expected));
       }
     }
   }

@@ -216,4 +216,32 @@ class RefusalTest {
           .hasMessage("gradientScale: must be set for f16 logits in place");
     }
   }
+
+  @Test
+  void logitsAreNotOverwrittenUnlessInPlaceIsAskedFor() {
+    Matrix logits = Matrix.copyOf(DType.F32, 2, 3, 1, 2, 3, 4, 5, 6);
+    float[] before = logits.toArray();
+    try (LossResult loss = LossResult.of(logits);
+        DivergenceResult divergence = DivergenceResult.of(logits)) {
+      assertThatThrownBy(() -> PolicyLoss.grpo().forwardBackward(logits, BATCH, ONE, loss))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("gradient: is the memory of the logits");
+      assertThatThrownBy(
+              () ->
+                  Divergence.forwardKl()
+                      .forwardBackward(logits, LOGITS, Rows.all(), ONE, divergence))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("gradient: is the memory of the logits");
+    }
+    assertThat(logits.toArray()).isEqualTo(before);
+  }
+
+  @Test
+  void aResultThatNoCallHasWrittenHasNoLoss() {
+    try (LossResult loss = LossResult.allocate(LOGITS);
+        DivergenceResult divergence = DivergenceResult.allocate(LOGITS)) {
+      assertThat(loss.loss()).isNaN();
+      assertThat(divergence.loss()).isNaN();
+    }
+  }
 }

@@ -106,4 +106,56 @@ class PresetsTest {
     assertThat(Presets.trl().loss().toString()).doesNotContain("dual");
     assertThat(Presets.areal().rewardKl().coefficient()).isEqualTo(0.1);
   }
+
+  @Test
+  void theRemainingEpsilonsAreThePeers() {
+    double unbiased = Math.sqrt((0.625 * 0.625 + 2 * 0.375 * 0.375 + 0.125 * 0.125) / 3);
+    for (Preset preset : List.of(Presets.slime(), Presets.roll(), Presets.skyRl())) {
+      assertThat(advantages(preset, REWARDS, Groups.ofSize(4))[0])
+          .as(preset.name())
+          .isCloseTo(0.625 / (unbiased + 1e-6), within(1e-12));
+    }
+  }
+
+  @Test
+  void theKlOfTokensComesAfterTheGroup() {
+    double[] kl = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
+    RewardBatch same = RewardBatch.of(layout(), 1, 1, 1, 1).withGroups(Groups.ofSize(4));
+    assertThat(Presets.openRlhf().advantages(same, kl).perRow())
+        .containsExactly(
+            new double[] {-0.003, -0.002, -0.003, -0.009, -0.005, -0.006}, within(1e-15));
+    assertThat(Presets.areal().advantages(same, kl).perRow()[0]).isCloseTo(-0.03, within(1e-15));
+    assertThat(Presets.verl().advantages(same).perRow()).containsOnly(0);
+  }
+
+  @Test
+  void whatIsMaskedPaysForNoKl() {
+    TokenLayout layout = layout().withMask(true, false, true, true, true, true);
+    double[] kl = {0.1, Double.NaN, 0.3, 0.4, 0.5, 0.6};
+    RewardBatch same = RewardBatch.of(layout, 1, 1, 1, 1).withGroups(Groups.ofSize(4));
+    double[] perRow = Presets.openRlhf().advantages(same, kl).perRow();
+    assertThat(perRow[0]).isCloseTo(-0.001, within(1e-15));
+    assertThat(perRow[1]).isZero();
+  }
+
+  @Test
+  void weightsAreBoundedWhereThePeersBoundThem() {
+    double[] old = {1, 0, 0, 0, 0, 0};
+    double[] below = {1 - Math.log(2.9), 0, 0, 0, 0, 0};
+    double[] above = {1 - Math.log(3.1), 0, 0, 0, 0, 0};
+    double[] far = {1 - Math.log(5.1), 0, 0, 0, 0, 0};
+    OffPolicyCorrection trl = Presets.trl().correction();
+    assertThat(trl.apply(layout(), old, below).weights()[0]).isCloseTo(2.9f, within(1e-5f));
+    assertThat(trl.apply(layout(), old, above).weights()[0]).isZero();
+    OffPolicyCorrection areal = Presets.areal().correction();
+    assertThat(areal.apply(layout(), old, above).weights()[0]).isCloseTo(3.1f, within(1e-5f));
+    assertThat(areal.apply(layout(), old, far).weights()[0]).isZero();
+  }
+
+  @Test
+  void nemosKlHasTheValueOfK3AndTheGradientOfK2() {
+    assertThat(Presets.nemoRl().loss().toString())
+        .contains("KL 0.01 K3")
+        .doesNotContain("IMPORTANCE");
+  }
 }

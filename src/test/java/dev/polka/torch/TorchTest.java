@@ -111,6 +111,10 @@ class TorchTest {
     assertThatIllegalArgumentException()
         .isThrownBy(() -> loss.forwardBackwardInPlace(Torch.matrix(leaf), batch, Normalizer.none()))
         .withMessageContaining("logits: tensor [2, 3] is a leaf that requires a gradient");
+    Tensor view = leaf.view(3, 2).view(2, 3);
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> loss.forwardBackwardInPlace(Torch.matrix(view), batch, Normalizer.none()))
+        .withMessageContaining("or a view of one");
     assertThat(Torch.matrix(leaf).toArray()).isEqualTo(before);
     Tensor computed = leaf.mul(new Scalar(1.0f));
     try (var result =
