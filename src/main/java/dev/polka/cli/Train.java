@@ -7,6 +7,7 @@ import dev.polka.train.checkpoint.RunDirectory;
 import dev.polka.train.config.Arm;
 import dev.polka.train.config.Pipeline;
 import dev.polka.train.config.PipelineFile;
+import dev.polka.train.job.InputDigests;
 import dev.polka.train.job.TaskPreparation;
 import dev.polka.train.job.Trainer;
 import dev.polka.train.job.TrainingJob;
@@ -100,9 +101,16 @@ final class Train implements Callable<Integer> {
     }
     requireRanges();
     Path base = Path.of(System.getenv().getOrDefault(CALLED_FROM, ""));
-    TaskPreparation prepared = new TrainPlan(options, base, out).prepare();
+    TrainPlan plan = new TrainPlan(options, base, out);
+    Pipeline chosen = plan.chosen();
+    Path path = OutputFolder.choose(base, options.out, chosen.name(), options.resume);
+    if (options.resume) {
+      Pipeline recorded = RunDirectory.recorded(path);
+      RunDirectory.requireSameInputs(path, InputDigests.of(recorded, base));
+      chosen = plan.isChosen() ? chosen : recorded;
+    }
+    TaskPreparation prepared = plan.prepare(chosen);
     Pipeline pipeline = prepared.pipeline();
-    Path path = OutputFolder.choose(base, options.out, pipeline.name(), options.resume);
     describe(out, pipeline, prepared, shown(base, path));
     if (options.check) {
       return 0;
@@ -117,7 +125,9 @@ final class Train implements Callable<Integer> {
       return 1;
     }
     try (RunDirectory directory =
-        options.resume ? RunDirectory.resume(path, pipeline) : RunDirectory.begin(path, pipeline)) {
+        options.resume
+            ? RunDirectory.resume(path, pipeline)
+            : RunDirectory.begin(path, pipeline, InputDigests.of(pipeline, base))) {
       try (Interruption told = Interruption.of(spec.commandLine(), shown(base, path))) {
         train(trainer.get(), prepared, directory);
       }

@@ -70,7 +70,9 @@ final class TrainOptions {
 
   @Option(
       names = "--resume",
-      description = "Go on with the run in --out where its last checkpoint was.")
+      description =
+          "Go on with the run in --out where its last checkpoint was, with the configuration it"
+              + " began with.")
   boolean resume;
 
   @Option(

@@ -31,13 +31,20 @@ final class TrainPlan {
     this.out = out;
   }
 
-  TaskPreparation prepare() {
-    Pipeline pipeline;
-    if (options.choice.config != null) {
-      pipeline = PipelineFile.read(base.resolve(options.choice.config));
-    } else {
-      pipeline = PipelineFile.shipped(options.choice.quick ? "quick" : "default");
-    }
+  /** The pipeline that was chosen, before the other options change it. */
+  Pipeline chosen() {
+    return options.choice.config != null
+        ? PipelineFile.read(base.resolve(options.choice.config))
+        : PipelineFile.shipped(options.choice.quick ? "quick" : "default");
+  }
+
+  /** Whether a pipeline was named at all; a run that is gone on with has one already. */
+  boolean isChosen() {
+    return options.choice.config != null || options.choice.quick;
+  }
+
+  TaskPreparation prepare(Pipeline from) {
+    Pipeline pipeline = from;
     if (options.seeds != null) {
       pipeline = pipeline.withSeeds(options.seeds.seeds());
     }

@@ -130,6 +130,43 @@ class TrainTest {
   }
 
   @Test
+  void runIsGoneOnWithByItsFolderAlone() throws IOException {
+    Path run = folder.resolve("runs/long");
+    assertThat(polka("train", "--quick", "--seeds", "1-8", "--out", run)).isZero();
+    assertThat(polka("train", "--resume", "--out", run)).isZero();
+    assertThat(jobs.get(1).pipeline()).isEqualTo(jobs.get(0).pipeline());
+    assertThat(polka("train", "--resume", "--out", run, "--seeds", "1")).isEqualTo(2);
+    assertThat(err.toString()).contains("(seeds: [1,2,3,4,5,6,7,8] -> [1])").hasLineCount(1);
+    assertThat(polka("train", "--resume", "--quick", "--out", run)).isEqualTo(2);
+    assertThat(err.toString()).contains("(seeds: [1,2,3,4,5,6,7,8] -> [1,2])").hasLineCount(2);
+
+    Path onFile = folder.resolve("on-file");
+    assertThat(polka("train", "--quick", "--data", WORDS, "--out", onFile)).isZero();
+    assertThat(polka("train", "--resume", "--out", onFile)).isZero();
+    assertThat(polka("train", "--resume", "--data", WORDS, "--out", onFile)).isZero();
+    assertThat(jobs.get(3).pipeline()).isEqualTo(jobs.get(2).pipeline());
+    assertThat(jobs.get(4).pipeline()).isEqualTo(jobs.get(2).pipeline());
+  }
+
+  @Test
+  void aChangedProblemFileIsRefusedByItsKey() throws IOException {
+    Path file = Files.copy(WORDS, folder.resolve("problems.jsonl"));
+    Path run = folder.resolve("run");
+    assertThat(polka("train", "--quick", "--data", file, "--out", run)).isZero();
+    Files.writeString(file, Files.readString(file).replaceFirst("\\{", "{ "));
+    for (Object[] more : new Object[][] {{}, {"--quick", "--data", file}}) {
+      err.getBuffer().setLength(0);
+      Stream<Object> always = Stream.of("train", "--resume", "--out", run);
+      assertThat(polka(Stream.concat(always, Stream.of(more)).toArray())).isEqualTo(2);
+      assertThat(err.toString())
+          .startsWith("polka train: " + run + ": files it reads have changed since this run began")
+          .contains("data.file.sha256: ")
+          .hasLineCount(1);
+    }
+    assertThat(jobs).hasSize(1);
+  }
+
+  @Test
   void folderThatCannotBeWrittenGivesOneClearLineAndStatusTwo() throws IOException {
     Path file = Files.writeString(folder.resolve("file"), "");
     assertRefused(file, file + ": is not a folder");

@@ -13,6 +13,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
@@ -104,6 +105,24 @@ class TrainedRunTest {
 
     String hardlyMoving = "x, kind: grpo, from: student, optimizer: {learningRate: 1.0e-9}";
     assertThat(train(hardlyMoving, "--model", start)).isZero();
+
+    try (LlamaModel other = LlamaModel.load(start)) {
+      try (NoGradGuard guard = new NoGradGuard()) {
+        other.parameters().get("model.norm.weight").fill_(new Scalar(2));
+      }
+      Path changed = Files.createDirectory(folder.resolve("changed"));
+      other.save(changed, DType.F32);
+      Files.move(start.resolve("model.safetensors"), folder.resolve("kept"));
+      Files.copy(changed.resolve("model.safetensors"), start.resolve("model.safetensors"));
+    }
+    assertThat(train(hardlyMoving, "--model", start, "--resume")).isEqualTo(2);
+    assertThat(err.toString())
+        .contains("(models.student.directory.model.safetensors.sha256: ")
+        .hasLineCount(1);
+    Files.move(
+        folder.resolve("kept"),
+        start.resolve("model.safetensors"),
+        StandardCopyOption.REPLACE_EXISTING);
 
     String name = "model.layers.0.mlp.up_proj.weight";
     try (LlamaModel before = LlamaModel.load(start);

@@ -1,8 +1,10 @@
 package dev.polka.train.checkpoint;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.polka.train.FileFailure;
 import dev.polka.train.InputException;
 import dev.polka.train.config.Pipeline;
+import dev.polka.train.config.PipelineFile;
 import dev.polka.train.config.PipelineTree;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -11,14 +13,20 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /**
  * The folder of one run: {@code pipeline.json} (the configuration with every default written out),
- * {@code metrics.jsonl}, {@code timing.jsonl}, {@code checkpoints/}, {@code models/} and the
- * report. While it is open no other process can open it.
+ * {@code inputs.json} (fingerprints of the files it reads), {@code metrics.jsonl}, {@code
+ * timing.jsonl}, {@code checkpoints/}, {@code models/} and the report. While it is open no other
+ * process can open it.
  */
 public final class RunDirectory implements AutoCloseable {
   private static final String PIPELINE = "pipeline.json";
+  private static final String INPUTS = "inputs.json";
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Path path;
   private final String configHash;
@@ -40,6 +48,19 @@ public final class RunDirectory implements AutoCloseable {
    *     be written
    */
   public static RunDirectory begin(Path path, Pipeline pipeline) {
+    return begin(path, pipeline, new TreeMap<>());
+  }
+
+  /**
+   * Begins a run that reads files.
+   *
+   * @param path the folder, made if missing
+   * @param pipeline the configuration
+   * @param inputs fingerprints of the files it reads, by key
+   * @return the folder, open
+   * @throws InputException as {@link #begin(Path, Pipeline)}
+   */
+  public static RunDirectory begin(Path path, Pipeline pipeline, SortedMap<String, String> inputs) {
     if (holdsRun(path)) {
       throw new InputException(
           path + ": holds a run already; go on with it by --resume, or choose another --out");
@@ -51,6 +72,9 @@ public final class RunDirectory implements AutoCloseable {
     try {
       Files.createDirectories(path);
       FileChannel lock = lock(path);
+      String contents = JSON.writeValueAsString(inputs) + "\n";
+      // First, for it is the other one that makes a folder hold a run.
+      DurableFiles.writeFile(path.resolve(INPUTS), file -> Files.writeString(file, contents));
       DurableFiles.writeFile(path.resolve(PIPELINE), file -> Files.writeString(file, tree.json()));
       return new RunDirectory(path, tree.hash(), lock);
     } catch (IOException e) {
@@ -68,9 +92,7 @@ public final class RunDirectory implements AutoCloseable {
    *     or written, or the configuration has changed; the message names the changed keys
    */
   public static RunDirectory resume(Path path, Pipeline pipeline) {
-    if (!holdsRun(path)) {
-      throw new InputException(path + ": holds no run to go on with");
-    }
+    requireRun(path);
     Path file = path.resolve(PIPELINE);
     PipelineTree before;
     try {
@@ -80,16 +102,67 @@ public final class RunDirectory implements AutoCloseable {
     }
     PipelineTree now = PipelineTree.of(pipeline);
     if (!before.hash().equals(now.hash())) {
-      throw new InputException(
-          path
-              + ": the configuration has changed since this run began ("
-              + String.join("; ", before.differences(now))
-              + "); resume with the old values, or begin another run");
+      throw changed(path, "the configuration has", before.differences(now), "values");
     }
     try {
       return new RunDirectory(path, now.hash(), lock(path));
     } catch (IOException e) {
       throw unusable(path, "written", e);
+    }
+  }
+
+  /**
+   * The configuration that a run began with.
+   *
+   * @param path the folder
+   * @return the pipeline that it records
+   * @throws InputException if the folder holds no run, or its record cannot be read
+   */
+  public static Pipeline recorded(Path path) {
+    requireRun(path);
+    return PipelineFile.read(path.resolve(PIPELINE));
+  }
+
+  /**
+   * Checks that the files a run reads are what they were when it began.
+   *
+   * @param path the folder of the run
+   * @param inputs their fingerprints now, by key
+   * @throws InputException if one differs, naming the key, or the record cannot be read
+   */
+  public static void requireSameInputs(Path path, SortedMap<String, String> inputs) {
+    Path file = path.resolve(INPUTS);
+    PipelineTree before;
+    PipelineTree now;
+    try {
+      String text = Files.exists(file) ? Files.readString(file) : "{}";
+      before = PipelineTree.parse(text, file.toString());
+      now = PipelineTree.parse(JSON.writeValueAsString(inputs), file.toString());
+    } catch (IOException e) {
+      throw unusable(file, "read", e);
+    }
+    List<String> differences = before.differences(now);
+    if (!differences.isEmpty()) {
+      throw changed(path, "files it reads have", differences, "files");
+    }
+  }
+
+  private static InputException changed(
+      Path path, String what, List<String> differences, String old) {
+    return new InputException(
+        path
+            + ": "
+            + what
+            + " changed since this run began ("
+            + String.join("; ", differences)
+            + "); resume with the old "
+            + old
+            + ", or begin another run");
+  }
+
+  private static void requireRun(Path path) {
+    if (!holdsRun(path)) {
+      throw new InputException(path + ": holds no run to go on with");
     }
   }
 
