@@ -6,7 +6,11 @@ import java.util.Locale;
 public enum Metric {
   /** Mean score of the step's responses, in [0, 1]. */
   REWARD("reward", Form.PLAIN),
-  /** Divergence per token, in nats: to the teacher, or to the reference. */
+  /**
+   * Divergence per token, in nats: to the teacher, or to the reference; in GRPO without one, the
+   * approximate KL to the policy that wrote the responses, in the step's last update. With one
+   * update a step that one has the same weights, and this is 0.
+   */
   KL("kl", Form.PLAIN),
   /** Mean entropy of the policy per response token, in nats. */
   ENTROPY("entropy", Form.PLAIN),
@@ -59,6 +63,16 @@ public enum Metric {
   /** What a person reads. */
   String label() {
     return label;
+  }
+
+  /** The value as a narrow terminal shows it, or nothing for what it leaves out. */
+  String narrow(double value) {
+    String shown = shown(value);
+    return switch (this) {
+      case REWARD, ENTROPY -> shown.replace(label, label.substring(0, 3));
+      case ZERO_ADVANTAGE_GROUPS -> shown.replace(label, "0-adv");
+      default -> shown;
+    };
   }
 
   /** The value as progress shows it, or nothing for what it leaves out. */

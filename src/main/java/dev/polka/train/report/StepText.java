@@ -1,6 +1,7 @@
 package dev.polka.train.report;
 
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.StringJoiner;
 
 /** What both displays say about a step; keeps the recent speed. For one thread. */
@@ -12,6 +13,7 @@ final class StepText {
 
   private final TimePrediction prediction;
   private StageRun stage;
+  private String narrow = "";
   private double tokensPerSecond;
   private double stageSeconds;
 
@@ -21,6 +23,7 @@ final class StepText {
 
   void begin(StageRun next) {
     stage = next;
+    narrow = "";
     tokensPerSecond = 0;
     stageSeconds = 0;
   }
@@ -32,11 +35,10 @@ final class StepText {
     double speed = timing.tokens() / Math.max(1e-9, timing.seconds());
     tokensPerSecond =
         tokensPerSecond == 0 ? speed : tokensPerSecond + RECENT * (speed - tokensPerSecond);
-    // What a narrow terminal cuts off stands last.
+    OptionalDouble left = prediction.secondsLeft(stage, metrics.step());
+    narrow = narrow(metrics, left);
     StringJoiner values = new StringJoiner(SEPARATOR);
-    prediction
-        .secondsLeft(stage, metrics.step())
-        .ifPresent(seconds -> values.add("about " + TimePrediction.shown(seconds) + " left"));
+    left.ifPresent(seconds -> values.add("about " + TimePrediction.shown(seconds) + " left"));
     metrics
         .values()
         .forEach(
@@ -48,6 +50,36 @@ final class StepText {
             });
     values.add(speed(tokensPerSecond));
     return values.toString();
+  }
+
+  /** The last step's values in as few columns as they can be told apart in. */
+  String narrow() {
+    return narrow;
+  }
+
+  private String narrow(StepMetrics metrics, OptionalDouble left) {
+    StringJoiner values = new StringJoiner(SEPARATOR);
+    // What a still narrower terminal cuts off stands last.
+    StringJoiner last = new StringJoiner(SEPARATOR).setEmptyValue("");
+    metrics
+        .values()
+        .forEach(
+            (metric, value) -> {
+              String shown = metric.narrow(value);
+              if (!shown.isEmpty()) {
+                boolean spare = metric == Metric.LOSS || metric == Metric.GRADIENT_NORM;
+                (spare ? last : values).add(shown);
+              }
+            });
+    values.add(speed(tokensPerSecond).replace(" tok", "t"));
+    left.ifPresent(seconds -> values.add(TimePrediction.shown(seconds) + " left"));
+    return last.length() == 0 ? values.toString() : values + SEPARATOR + last;
+  }
+
+  /** The stage, its seed and its place in the run, in few columns. */
+  String narrowHead() {
+    return String.format(
+        Locale.ROOT, "%d/%d s%d %s", stage.index(), stage.of(), stage.seed(), stage.stage());
   }
 
   /** Seed, stage and place in the run. */

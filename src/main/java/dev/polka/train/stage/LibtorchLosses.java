@@ -62,7 +62,7 @@ record LibtorchLosses(StepTimer timer) implements Losses {
               token = token.sub(entropy.mul(scalar(o.entropyCoefficient())));
               return new Tensor[] {
                 token.mul(weights).sum(),
-                kl == null ? scalar(0) : kl.sum(),
+                kl == null ? old.sub(lp).sum() : kl.sum(),
                 entropy.sum(),
                 clipped.gt(plain).sum()
               };

@@ -4,7 +4,8 @@ package dev.polka.train.stage;
  * What a loss function found, as sums over response tokens, so that micro-batches add up.
  *
  * @param loss the loss, normalised
- * @param kl sum of the divergence, in nats
+ * @param kl sum of the divergence, in nats: to the teacher or the reference; of a policy loss
+ *     without a reference, {@code old - new} of the log-probs, which estimates KL(old || new)
  * @param entropy sum of the policy's entropy, in nats
  * @param clipped tokens whose ratio was clipped
  * @param tokens response tokens

@@ -57,7 +57,7 @@ record PolkaLosses(StepTimer timer) implements Losses {
       tokens = tokens.withReference(terms.reference());
     }
     PolicyLoss loss = lossOf(terms.objective(), terms.temperature());
-    return run(loss, batch, logits, tokens, terms.normalizer());
+    return run(loss, batch, logits, tokens, terms.normalizer(), terms.reference() != null);
   }
 
   private static PolicyLoss lossOf(PolicyObjective objective, double temperature) {
@@ -82,14 +82,19 @@ record PolkaLosses(StepTimer timer) implements Losses {
   }
 
   private LossSums run(
-      PolicyLoss loss, MicroBatch batch, Tensor logits, TokenBatch tokens, Normalizer normalizer) {
+      PolicyLoss loss,
+      MicroBatch batch,
+      Tensor logits,
+      TokenBatch tokens,
+      Normalizer normalizer,
+      boolean reference) {
     Matrix view = Torch.matrix(logits);
     try (LossResult result =
         timer.time(Phase.LOSS, () -> loss.forwardBackward(view, tokens, normalizer))) {
       Torch.backward(logits, result.gradient());
       PolicyLossMetrics found = result.metrics();
-      return new LossSums(
-          found.loss(), found.klSum(), found.entropySum(), found.clippedSum(), batch.rows());
+      double kl = reference ? found.klSum() : found.approxKlSum();
+      return new LossSums(found.loss(), kl, found.entropySum(), found.clippedSum(), batch.rows());
     }
   }
 
@@ -147,7 +152,7 @@ record PolkaLosses(StepTimer timer) implements Losses {
       }
       TokenBatch withRewards = batch.batch().withTokenAdvantages(rewards).withWeights(weights);
       PolicyLoss loss = PolicyLoss.ppo().withoutClip().withTemperature((float) temperature);
-      LossSums sums = run(loss, batch, logits, withRewards, Normalizer.tokens(tokens));
+      LossSums sums = run(loss, batch, logits, withRewards, Normalizer.tokens(tokens), false);
       return new LossSums(sums.loss(), kl, sums.entropy(), 0, sums.tokens());
     }
   }

@@ -186,10 +186,8 @@ final class StageTraining implements AutoCloseable {
             .with(Metric.REWARD, mean)
             .with(Metric.CLIP_FRACTION, update.sums().clipped() / update.sums().tokens())
             .with(Metric.ZERO_ADVANTAGE_GROUPS, flat)
-            .with(Metric.SCORED_ROLLOUTS, rewards.length);
-    if (reference != null) {
-      metrics = metrics.with(Metric.KL, update.sums().kl() / update.sums().tokens());
-    }
+            .with(Metric.SCORED_ROLLOUTS, rewards.length)
+            .with(Metric.KL, update.sums().kl() / update.sums().tokens());
     return new Step(metrics, 2 * responses.tokens());
   }
 

@@ -2,6 +2,8 @@ package dev.polka.train.report;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polka.train.config.Grpo;
+import dev.polka.train.config.Pipeline;
 import dev.polka.train.config.PipelineFile;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -80,6 +82,31 @@ class ProgressTest {
     assertThat(BarProgress.render("[3/16] seed 1 rl", 30, 120, values, 75))
         .isEqualTo("[3/16] seed 1 rl [####------------] 30/120  about 58 s left  reward 0.431");
     assertThat(BarProgress.render("[3/16] seed 1 rl", 120, 120, values, 20)).hasSize(20);
+  }
+
+  @Test
+  void eightyColumnsHaveEveryValueOfAReinforcementStage() {
+    for (String shipped : List.of("quick", "default")) {
+      Pipeline pipeline = PipelineFile.shipped(shipped);
+      List<StageRun> plan = StageRun.plan(pipeline);
+      for (StageRun run : plan) {
+        if (pipeline.stage(run.stage()) instanceof Grpo) {
+          StepText text = new StepText(new TimePrediction(plan));
+          text.begin(run);
+          StepMetrics full =
+              metrics(run, run.steps()).with(Metric.LOSS, -0.0123).with(Metric.GRADIENT_NORM, 1.5);
+          text.step(full, timing(run, run.steps()));
+          var narrow = new BarProgress.Narrow(text.narrowHead(), text.narrow());
+          assertThat(BarProgress.renderNarrow(narrow, run.steps(), run.steps(), 80))
+              .hasSizeLessThanOrEqualTo(80)
+              .startsWith(run.index() + "/" + plan.size() + " s" + run.seed() + " ")
+              .contains(run.stage().substring(0, 6))
+              .contains(run.steps() + "/" + run.steps())
+              .contains("rew 0.431 kl 0.012 ent 0.800 clip 1% 0-adv 35% 12kt/s");
+          assertThat(BarProgress.renderNarrow(narrow, 1, run.steps(), 20)).hasSizeBetween(12, 20);
+        }
+      }
+    }
   }
 
   @Test
