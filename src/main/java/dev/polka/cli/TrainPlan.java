@@ -10,6 +10,7 @@ import dev.polka.train.data.NumericAnswer;
 import dev.polka.train.data.Problem;
 import dev.polka.train.data.ProblemFile;
 import dev.polka.train.job.TaskPreparation;
+import dev.polka.train.model.SavedModel;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -60,7 +61,14 @@ final class TrainPlan {
     if (options.data != null) {
       pipeline = onFile(pipeline);
     }
-    return TaskPreparation.of(pipeline, base);
+    TaskPreparation prepared = TaskPreparation.of(pipeline, base);
+    for (String name : prepared.pipeline().usedModels()) {
+      String directory = prepared.pipeline().models().get(name).directory();
+      if (directory != null) {
+        SavedModel.check(Path.of(directory), prepared.task().tokenizer().vocabSize());
+      }
+    }
+    return prepared;
   }
 
   private Pipeline loading(Pipeline pipeline, String model, Path given) {

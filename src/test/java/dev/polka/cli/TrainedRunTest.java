@@ -14,6 +14,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
@@ -25,6 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The command with its training loop, on models of a few hundred weights. */
 class TrainedRunTest {
@@ -155,16 +157,55 @@ class TrainedRunTest {
     assertThat(latest.step()).isEqualTo(3);
   }
 
+  @ParameterizedTest
+  @ValueSource(ints = {-1, 1})
+  void aVocabularyThatIsNotTheTokenizersIsRefusedBeforeTheFolderIsTaken(int more)
+      throws IOException {
+    int tokens = CharTokenizer.of(ArithmeticTask.symbols()).vocabSize();
+    Path start = model("vocabulary", tokens + more, 1);
+    String said =
+        start.resolve("config.json")
+            + ": vocab_size is "
+            + (tokens + more)
+            + ", but its tokenizer.json has "
+            + tokens
+            + " tokens";
+    assertRefused(start, said);
+  }
+
+  @Test
+  void damagedWeightsAreRefusedBeforeTheFolderIsTaken() throws IOException {
+    Path start = model("damaged", CharTokenizer.of(ArithmeticTask.symbols()).vocabSize(), 1);
+    Path weights = start.resolve("model.safetensors");
+    byte[] whole = Files.readAllBytes(weights);
+    Files.write(weights, Arrays.copyOf(whole, whole.length - 100));
+    assertRefused(start, weights + ": its tensors need ");
+    Files.write(weights, new byte[0]);
+    assertRefused(start, weights + ": it has 0 bytes");
+  }
+
+  private void assertRefused(Path start, String message) throws IOException {
+    for (Object[] more : new Object[][] {{"--model", start}, {"--model", start, "--check"}}) {
+      err.getBuffer().setLength(0);
+      assertThat(train(BRIDGE, more)).isEqualTo(2);
+      assertThat(err.toString()).startsWith("polka train: " + message).hasLineCount(1);
+      assertThat(run).doesNotExist();
+    }
+  }
+
   private Path modelWithNaN() throws IOException {
-    Path directory = Files.createDirectory(folder.resolve("broken"));
+    return model("broken", CharTokenizer.of(ArithmeticTask.symbols()).vocabSize(), Double.NaN);
+  }
+
+  private Path model(String name, int vocabulary, double norm) throws IOException {
+    Path directory = Files.createDirectory(folder.resolve(name));
     CharTokenizer tokenizer = CharTokenizer.of(ArithmeticTask.symbols());
     ModelConfig config =
-        new ModelConfig(
-            tokenizer.vocabSize(), 16, 32, 1, 2, 1, 16, 1e4, 1e-5, true, List.of(2), DType.F32);
+        new ModelConfig(vocabulary, 16, 32, 1, 2, 1, 16, 1e4, 1e-5, true, List.of(2), DType.F32);
     try (LlamaModel model = LlamaModel.create(config, 1);
         PointerScope scope = new PointerScope();
         NoGradGuard guard = new NoGradGuard()) {
-      model.parameters().get("model.norm.weight").fill_(new Scalar(Double.NaN));
+      model.parameters().get("model.norm.weight").fill_(new Scalar(norm));
       model.save(directory, DType.F32);
     }
     tokenizer.save(directory);

@@ -4,6 +4,7 @@ import dev.polka.memory.DType;
 import dev.polka.train.InputException;
 import java.nio.file.Path;
 import java.util.EnumSet;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -56,13 +57,35 @@ final class ModelDirectory {
     }
   }
 
+  /** Checks the header of the weights: every tensor there, of its shape, and none besides. */
+  static void check(Path directory, ModelConfig config) {
+    Path path = directory.resolve(WEIGHTS);
+    try (SafetensorsFile file = SafetensorsFile.open(path)) {
+      Set<String> known = new HashSet<>();
+      for (ParameterShape each : ParameterShape.of(config)) {
+        file.require(each.name(), each.shape(), FLOATING);
+        known.add(each.name());
+      }
+      for (String name : file.names()) {
+        boolean tied = name.equals(ParameterShape.HEAD) && config.tiedHead();
+        if (!known.contains(name) && !name.endsWith(DERIVED) && !tied) {
+          throw unexpected(path, name);
+        }
+      }
+    }
+  }
+
+  private static InputException unexpected(Path path, String name) {
+    return new InputException(
+        path + ": tensor " + name + " is unexpected, " + CONFIG + " has no place for it");
+  }
+
   /** A tied head may be stored a second time, if it is the embedding. */
   private static void requireTied(
       Path path, SafetensorsFile file, ModelConfig config, String name) {
     boolean known = name.equals(ParameterShape.HEAD) && config.tiedHead();
     if (!known) {
-      throw new InputException(
-          path + ": tensor " + name + " is unexpected, " + CONFIG + " has no place for it");
+      throw unexpected(path, name);
     }
     if (!file.read(name).equal(file.read(ParameterShape.EMBEDDING))) {
       throw new InputException(
