@@ -1,8 +1,8 @@
 package dev.polka.train;
 
 /**
- * Training cannot go on: a loss, a gradient or a model's logits are not finite. The message says
- * where; the last checkpoint is as it was.
+ * Training cannot go on: a loss, a gradient or a model's logits are not finite, or a verifier
+ * failed. The message says where; the last checkpoint is as it was.
  */
 public final class TrainingFailure extends RuntimeException {
   private static final long serialVersionUID = 1;
@@ -10,7 +10,7 @@ public final class TrainingFailure extends RuntimeException {
   /**
    * A failure whose place is not known yet.
    *
-   * @param message what is not finite, on one line
+   * @param message what went wrong, on one line
    */
   public TrainingFailure(String message) {
     super(message);
@@ -29,6 +29,9 @@ public final class TrainingFailure extends RuntimeException {
         new TrainingFailure(
             "seed " + seed + ", stage '" + stage + "', step " + step + ": " + getMessage());
     located.setStackTrace(getStackTrace());
+    if (getCause() != null) {
+      located.initCause(getCause());
+    }
     return located;
   }
 }

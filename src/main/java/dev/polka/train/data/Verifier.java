@@ -32,7 +32,8 @@ public interface Verifier {
    *
    * @param problem the problem with its reference answer
    * @param response what the model wrote, without prompt and end-of-sequence token; may be empty
-   * @return the reward: 1 for right, 0 for wrong; values between are allowed
+   * @return the reward: 1 for right, 0 for wrong; values between are allowed. Anything else, or an
+   *     exception, ends the run
    */
   double score(Problem problem, String response);
 

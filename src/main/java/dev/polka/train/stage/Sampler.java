@@ -21,6 +21,7 @@ import java.util.List;
  * the weights alone.
  */
 record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
+  private static final int SHOWN_PROMPT = 60;
 
   /**
    * Problems with responses: response {@code i} is to problem {@code i / samples}.
@@ -76,9 +77,43 @@ record Sampler(PromptEncoder encoder, Verifier verifier, int rows) {
     for (int i = 0; i < scores.length; i++) {
       Rollout rollout = responses.rollouts().get(i);
       Problem problem = responses.problems().get(i / responses.samples());
-      scores[i] = rollout.ended() ? (float) verifier.score(problem, text(rollout)) : 0;
+      scores[i] = rollout.ended() ? score(problem, text(rollout)) : 0;
     }
     return scores;
+  }
+
+  private float score(Problem problem, String response) {
+    double score;
+    try {
+      score = verifier.score(problem, response);
+    } catch (RuntimeException e) {
+      throw failed("threw " + String.valueOf(e).lines().findFirst().orElse(""), problem, e);
+    }
+    if (!(score >= 0 && score <= 1)) {
+      throw failed("gave the score " + score + ", must be in [0, 1],", problem, null);
+    }
+    return (float) score;
+  }
+
+  private TrainingFailure failed(String what, Problem problem, RuntimeException cause) {
+    String prompt = problem.prompt().replaceAll("\\s+", " ");
+    String shown =
+        prompt.length() <= SHOWN_PROMPT ? prompt : prompt.substring(0, SHOWN_PROMPT) + "...";
+    var failure =
+        new TrainingFailure(
+            "verifier "
+                + verifier.getClass().getName()
+                + " "
+                + what
+                + " on problem "
+                + problem.source()
+                + " ('"
+                + shown
+                + "')");
+    if (cause != null) {
+      failure.initCause(cause);
+    }
+    return failure;
   }
 
   private String text(Rollout rollout) {
