@@ -279,6 +279,16 @@ polka_status CheckNormalizer(const polka_normalizer& n, const char* name) {
   return CheckArray(n.sequence_tokens, 0, 8, name);
 }
 
+polka_status CheckSequenceTokens(const polka_normalizer& n, int64_t sequences, const char* name) {
+  const int64_t* tokens = reinterpret_cast<const int64_t*>(n.sequence_tokens);
+  for (int64_t b = 0; tokens != nullptr && b < sequences; ++b) {
+    if (tokens[b] >= 0) continue;
+    return Fail(POLKA_INVALID_ARGUMENT, "%s: sequence %lld has %lld tokens", name, static_cast<long long>(b),
+                static_cast<long long>(tokens[b]));
+  }
+  return POLKA_OK;
+}
+
 polka_status CheckSwitch(float value, const char* name) {
   if (value >= 0 && isfinite(value)) return POLKA_OK;
   return Fail(POLKA_INVALID_ARGUMENT, "%s: %g is neither 0 (off) nor finite and > 0", name, static_cast<double>(value));

@@ -24,6 +24,9 @@ polka_status CheckBound(float value, const char* name);
 // A number that is 0 for "off" or else finite and > 0.
 polka_status CheckSwitch(float value, const char* name);
 polka_status CheckNormalizer(const polka_normalizer& n, const char* name);
+
+// Reads the counts: after the offsets, which say how many sequences there can be.
+polka_status CheckSequenceTokens(const polka_normalizer& n, int64_t sequences, const char* name);
 // `count` elements of `bytes` bytes each: an address where there are any, aligned.
 polka_status CheckArray(uint64_t address, int64_t count, int64_t bytes, const char* name);
 polka_status CheckMatrix(const polka_matrix& m, const char* name);

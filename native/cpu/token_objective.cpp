@@ -298,6 +298,13 @@ polka_status CheckTokenObjective(const polka_policy_loss_args& a) {
   POLKA_TRY(CheckOption(a.batch.advantage_per_sequence, 1, "advantage_per_sequence"));
   POLKA_TRY(CheckArray(a.batch.offsets, 0, 8, "offsets"));
   POLKA_TRY(CheckOffsets(a.batch.offsets, a.batch.sequences, rows, "offsets", OnCpu(a.exec)));
+  if (OnCpu(a.exec)) {
+    POLKA_TRY(CheckSequenceTokens(a.normalizer, a.batch.sequences, "normalizer"));
+    POLKA_TRY(CheckSequenceTokens(a.entropy_normalizer, a.batch.sequences, "entropy_normalizer"));
+    if (a.objective.nll_coefficient != 0) {
+      POLKA_TRY(CheckSequenceTokens(a.nll_normalizer, a.batch.sequences, "nll_normalizer"));
+    }
+  }
   POLKA_TRY(CheckArray(a.batch.old_log_prob, 0, 4, "old_log_prob"));
   POLKA_TRY(CheckArray(a.batch.ref_log_prob, a.objective.kl_estimator == POLKA_KL_NONE ? 0 : rows, 4, "ref_log_prob"));
   POLKA_TRY(CheckArray(a.batch.advantages, rows, 4, "advantages"));

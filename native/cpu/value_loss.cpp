@@ -28,7 +28,8 @@ polka_status CheckValueLoss(const polka_value_loss_args& a) {
   POLKA_TRY(CheckArray(a.d_values, 0, 4, "d_values"));
   POLKA_TRY(CheckArray(a.metrics, 1, 8, "metrics"));
   POLKA_TRY(CheckArray(a.offsets, 0, 8, "offsets"));
-  return CheckOffsets(a.offsets, a.sequences, a.rows, "offsets");
+  POLKA_TRY(CheckOffsets(a.offsets, a.sequences, a.rows, "offsets"));
+  return CheckSequenceTokens(a.normalizer, a.sequences, "normalizer");
 }
 
 // Adds a token that counts; returns its gradient.

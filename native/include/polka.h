@@ -579,8 +579,8 @@ typedef struct polka_policy_objective {
   int32_t kl_estimator;
   int32_t kl_gradient_mode;
   /* 1: a non-finite row is masked; 0: it and the loss are NaN. Non-finite is a row whose log-prob or
-   * advantage is not finite, or that reads a NaN as old, reference or behaviour log-prob, as a weight
-   * or as the entropy that entropy_threshold is compared with. */
+   * advantage or weight is not finite, or that reads a NaN as old, reference or behaviour log-prob or
+   * as the entropy that entropy_threshold is compared with. */
   int32_t skip_non_finite;
   double anchor_coefficient;
   double nll_coefficient;

@@ -35,8 +35,8 @@ struct TokenInputs {
 template <class T>
 POLKA_MATH TokenInputs<T> JudgeToken(const polka_policy_objective& o, TokenInputs<T> t) {
   t.non_finite = !IsFinite(t.log_prob) || !IsFinite(t.advantage) || IsNan(t.old_log_prob) || IsNan(t.ref_log_prob) ||
-                 IsNan(t.behaviour_log_prob) || IsNan(t.importance) || IsNan(t.anchor_weight) || IsNan(t.nll_weight) ||
-                 (o.entropy_threshold > 0 && IsNan(t.entropy));
+                 IsNan(t.behaviour_log_prob) || !IsFinite(t.importance) || !IsFinite(t.anchor_weight) ||
+                 !IsFinite(t.nll_weight) || (o.entropy_threshold > 0 && IsNan(t.entropy));
   t.counted = !(t.non_finite && o.skip_non_finite);
   if (t.non_finite) t.log_prob = t.advantage = T(NAN);
   return t;

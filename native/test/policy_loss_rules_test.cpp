@@ -128,9 +128,10 @@ TEST(PolicyLossRulesTest, AnIgnoredTargetSkipsARowAsAMaskDoes) {
 
 TEST(PolicyLossRulesTest, ANonFiniteRowMakesItselfAndTheLossNan) {
   for (float bad : {NAN, INFINITY, -INFINITY}) {
-    for (auto field : {&PolicyBatch::log_prob, &PolicyBatch::advantages}) {
+    for (auto field : {&PolicyBatch::log_prob, &PolicyBatch::advantages, &PolicyBatch::weights}) {
       PolicyBatch b = RandomBatch(2, 20);
       b.mask = {};
+      b.weights.assign(b.log_prob.size(), 1.5f);
       (b.*field)[7] = bad;
       (b.*field)[11] = bad;
       const PolicyResult result = Compute(b);
@@ -359,6 +360,11 @@ TEST(PolicyLossRulesTest, BadArgumentsAreNamed) {
   };
   const Case cases[] = {
       {[](auto& a) { a.objective.clip_low = -1; }, POLKA_INVALID_ARGUMENT, "clip_low: -1 is not >= 0"},
+      {[](auto& a) {
+         static const int64_t tokens[1] = {-5};
+         a.normalizer.sequence_tokens = test::Address(tokens);
+       },
+       POLKA_INVALID_ARGUMENT, "normalizer: sequence 0 has -5 tokens"},
       {[](auto& a) { a.objective.clip_high = NAN; }, POLKA_INVALID_ARGUMENT, "clip_high: nan is not >= 0"},
       {[](auto& a) { a.objective.dual_clip = 1; }, POLKA_INVALID_ARGUMENT,
        "dual_clip: 1 is neither 0 (off) nor finite and > 1"},
