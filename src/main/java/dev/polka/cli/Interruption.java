@@ -45,7 +45,8 @@ final class Interruption implements AutoCloseable {
     return String.join(" ", words);
   }
 
-  private static String quoted(String word) {
+  /** A word as a shell takes it. */
+  static String quoted(String word) {
     return word.matches("[\\w@%+=:,./-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
   }
 

@@ -132,7 +132,9 @@ final class Train implements Callable<Integer> {
         train(trainer.get(), prepared, directory);
       }
       RunRecords records = RunRecords.read(directory.metrics(), directory.timing());
-      RunReport report = RunReport.write(path, pipeline, records, lossesBy(pipeline));
+      RunReport report =
+          RunReport.write(
+              path, pipeline, records, lossesBy(pipeline), plan.configOption(shown(base, path)));
       report(out, report, shown(base, report.page()));
     }
     return 0;

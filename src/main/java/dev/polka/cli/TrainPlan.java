@@ -44,6 +44,16 @@ final class TrainPlan {
     return options.choice.config != null || options.choice.quick;
   }
 
+  /** How a command names the configuration of this run; nothing where it is a shipped one. */
+  String configOption(Path run) {
+    if (options.choice.config != null) {
+      return "--config " + Interruption.quoted(options.choice.config.toString());
+    }
+    return options.resume && !isChosen()
+        ? "--config " + Interruption.quoted(run.resolve("pipeline.json").toString())
+        : "";
+  }
+
   TaskPreparation prepare(Pipeline from) {
     Pipeline pipeline = from;
     if (options.seeds != null) {

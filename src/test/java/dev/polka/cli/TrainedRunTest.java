@@ -73,7 +73,10 @@ class TrainedRunTest {
     assertThat(train(BRIDGE)).isZero();
     assertThat(out.toString())
         .contains(
-            "the student", "time in training steps", "losses by Polka's kernels; padding was ");
+            "the student",
+            "./polka train --config " + folder.resolve("tiny.yaml") + " --seeds 1-8",
+            "time in training steps",
+            "losses by Polka's kernels; padding was ");
     assertThat(run.resolve("report.html")).content().contains("Losses by Polka's kernels");
     assertThat(run.resolve("exported")).doesNotExist();
   }

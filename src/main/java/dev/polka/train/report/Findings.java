@@ -58,8 +58,12 @@ final class Findings {
     return fromTo.replace("\u2192", "to");
   }
 
-  /** What to do next, as commands with a reason. */
-  static List<String[]> next(Pipeline pipeline, ArmTable table) {
+  /**
+   * What to do next, as commands with a reason.
+   *
+   * @param config the option that names the configuration and a blank, or nothing
+   */
+  static List<String[]> next(Pipeline pipeline, ArmTable table, String config) {
     List<String[]> next = new ArrayList<>();
     boolean quick = pipeline.name().equals("quick");
     if (quick) {
@@ -71,7 +75,8 @@ final class Findings {
     if (table.seeds().size() < 8) {
       next.add(
           new String[] {
-            "./polka train --seeds 1-8", "more seeds: differences that two or three cannot settle"
+            "./polka train " + config + "--seeds 1-8",
+            "more seeds: differences that two or three cannot settle"
           });
     }
     next.add(
@@ -88,9 +93,9 @@ final class Findings {
   }
 
   /** The same for a terminal. */
-  static String nextText(Pipeline pipeline, ArmTable table) {
+  static String nextText(Pipeline pipeline, ArmTable table, String config) {
     StringBuilder text = new StringBuilder("next:\n");
-    for (String[] step : next(pipeline, table)) {
+    for (String[] step : next(pipeline, table, config)) {
       text.append(String.format(Locale.ROOT, "  %-44s %s%n", step[0], step[1]));
     }
     return text.toString();

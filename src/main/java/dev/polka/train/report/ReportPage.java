@@ -26,6 +26,7 @@ final class ReportPage {
       StageTable stages,
       TimeShares time,
       String work,
+      List<String[]> next,
       List<Picture> pictures,
       List<String> warnings)
       throws IOException {
@@ -37,7 +38,7 @@ final class ReportPage {
     page.pictures(pictures);
     page.stages(stages);
     page.time(time, work);
-    page.next(Findings.next(pipeline, table));
+    page.next(next);
     page.words();
     page.configuration(pipeline);
     page.html.append("</main></body></html>\n");

@@ -39,6 +39,25 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
    */
   public static RunReport write(Path folder, Pipeline pipeline, RunRecords records, String lossesBy)
       throws IOException {
+    return write(folder, pipeline, records, lossesBy, "");
+  }
+
+  /**
+   * Writes the report of a run with a configuration of its own.
+   *
+   * @param folder where it goes
+   * @param pipeline the configuration
+   * @param records the logs
+   * @param lossesBy what computed the losses, such as {@code Polka's kernels}
+   * @param config the option that names the configuration on a command line, such as {@code
+   *     --config my.yaml}; empty for a shipped one
+   * @return what was written
+   * @throws IOException if it cannot be written
+   */
+  public static RunReport write(
+      Path folder, Pipeline pipeline, RunRecords records, String lossesBy, String config)
+      throws IOException {
+    String option = config.isEmpty() ? "" : config + " ";
     ArmTable table = ArmTable.of(pipeline, records.evaluations());
     StageTable stages = StageTable.of(pipeline, records);
     TimeShares time = TimeShares.of(records.timings());
@@ -57,7 +76,17 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
               + "). On Debian: apt-get install fontconfig fonts-dejavu-core");
     }
     Path page = folder.resolve("report.html");
-    Files.writeString(page, ReportPage.of(pipeline, table, stages, time, work, pictures, warnings));
+    Files.writeString(
+        page,
+        ReportPage.of(
+            pipeline,
+            table,
+            stages,
+            time,
+            work,
+            Findings.next(pipeline, table, option),
+            pictures,
+            warnings));
     String text =
         table.text()
             + "\n"
@@ -65,7 +94,7 @@ public record RunReport(Path page, ArmTable table, String text, List<String> war
             + "\n"
             + work
             + "\n\n"
-            + Findings.nextText(pipeline, table);
+            + Findings.nextText(pipeline, table, option);
     return new RunReport(page, table, text, List.copyOf(warnings));
   }
 
