@@ -185,6 +185,31 @@ TEST_F(LogProbTest, ATargetAtMinusInfinityHasNoGradientInPlaceEither) {
   }
 }
 
+TEST(LogProb, PlusInfinityMakesItsRowNanOnEveryTarget) {
+  for (const int32_t target : SupportedTargets()) {
+    ASSERT_EQ(polka_force_target(target), POLKA_OK);
+    for (const int64_t aim : {0, 1}) {
+      const std::vector<float> logits = {1, INFINITY, 2, 3};
+      const std::vector<int64_t> targets = {aim};
+      std::vector<float> out(1), max(1), log_sum(1), lse(1);
+      polka_log_prob_forward_args f = {};
+      f.struct_size = sizeof f;
+      f.exec.threads = 1;
+      f.logits = MatrixOf(logits.data(), 1, 4);
+      f.targets = TargetsOf(targets.data());
+      f.softmax.temperature = 1;
+      f.log_prob = Address(out.data());
+      f.max = Address(max.data());
+      f.log_sum = Address(log_sum.data());
+      f.lse = Address(lse.data());
+      ASSERT_EQ(polka_log_prob_forward(&f), POLKA_OK) << polka_last_error();
+      EXPECT_TRUE(isnan(out[0])) << target << " " << aim;
+      EXPECT_TRUE(isnan(lse[0])) << target << " " << aim;
+    }
+  }
+  polka_force_target(POLKA_TARGET_NONE);
+}
+
 // Where max / T is so large that rounding the product alone would be worth powers of two.
 TEST(LogProb, FiniteLogitsOfAnySizeGiveFiniteLogProbs) {
   for (const int32_t target : SupportedTargets()) {

@@ -206,9 +206,15 @@ struct Exponent {
 
   // Beyond 2^24 a rounding of bk is worth more than a factor of 2, and soon more than f32 holds.
   Exponent(float base_, float temperature)
-      : base(base_), k(1.44269504f / temperature), bk(base_ * k), delta(0), direct(!(fabsf(bk) < 0x1p24f)) {
+      : base(base_),
+        k(1.44269504f / temperature),
+        bk(base_ * k),
+        delta(0),
+        direct(!(fabsf(bk) < 0x1p24f) && isfinite(base_)) {
 #if HWY_TARGET != HWY_SSE4
     if (!direct) delta = fmaf(base, k, -bk);
+#else
+    if (!isfinite(base)) delta = NAN;
 #endif
   }
 
