@@ -9,6 +9,7 @@ import dev.polka.kernel.PolicyLossMetrics;
 import dev.polka.kernel.TokenBatch;
 import dev.polka.memory.Floats;
 import dev.polka.memory.Longs;
+import dev.polka.policy.CorrectionMetrics;
 import java.io.IOException;
 import java.lang.reflect.Method;
 import java.nio.file.Files;
@@ -18,6 +19,8 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 class LossMetricTest {
@@ -88,6 +91,35 @@ class LossMetricTest {
   @Test
   void theDocumentHasTheTable() throws IOException {
     assertThat(Files.readString(Path.of("docs/metrics.md"))).contains(table());
+  }
+
+  /** The names in brackets in Javadoc, for the metrics that are records of their own. */
+  @Test
+  void theDocumentHasTheNamesOfTheCorrectionAndOfValues() throws IOException {
+    String page = Files.readString(Path.of("docs/metrics.md"));
+    String correction =
+        Files.readString(Path.of("src/main/java/dev/polka/policy/CorrectionMetrics.java"))
+            .replaceAll("\\n \\*\\s+", " ");
+    Matcher parameter =
+        Pattern.compile("@param (\\w+) (?:(?!@param).)*?\\[([a-z]\\w+)\\]").matcher(correction);
+    int found = 0;
+    while (parameter.find()) {
+      found++;
+      assertThat(page)
+          .contains(String.format("| `%s` | `%s` |", parameter.group(1), parameter.group(2)));
+    }
+    assertThat(found).isEqualTo(CorrectionMetrics.class.getRecordComponents().length);
+    String values =
+        Files.readString(Path.of("src/main/java/dev/polka/kernel/ValueLossMetrics.java"))
+            .replaceAll("\\n\\s+\\*\\s+", " ");
+    Matcher method =
+        Pattern.compile("\\[(v\\w+)\\][^/]*\\*/\\s+public double (\\w+)").matcher(values);
+    found = 0;
+    while (method.find()) {
+      found++;
+      assertThat(page).contains(String.format("| `%s` | `%s` |", method.group(2), method.group(1)));
+    }
+    assertThat(found).isEqualTo(3);
   }
 
   private static String table() {

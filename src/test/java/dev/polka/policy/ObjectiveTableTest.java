@@ -2,10 +2,12 @@ package dev.polka.policy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.polka.kernel.Groups;
 import dev.polka.kernel.KlEstimator;
 import dev.polka.kernel.KlGradient;
 import dev.polka.kernel.PolicyLoss;
 import dev.polka.kernel.PreferenceLoss;
+import dev.polka.kernel.TokenLayout;
 import dev.polka.kernel.ValueLoss;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,6 +24,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -123,7 +126,11 @@ class ObjectiveTableTest {
   void everyPresetIsWhatThePageSays() {
     List<String> rows =
         Presets.all().stream()
-            .map(p -> String.format("| %s | %s |%n", p.loss(), p.aggregation()))
+            .map(
+                p ->
+                    String.format(
+                        "| %s | %s | %s | %s |%n",
+                        p.loss(), p.aggregation(), p.correction(), p.rewardKl().coefficient()))
             .toList();
     String table = PAGE.substring(PAGE.indexOf("## Presets"));
     int at = 0;
@@ -133,6 +140,36 @@ class ObjectiveTableTest {
       assertThat(table.substring(next, table.indexOf('\n', next) + 1)).endsWith(rows.get(i));
       at = next;
     }
+  }
+
+  /** What the page says of a preset's advantages is what they do. */
+  @Test
+  void everyPresetHasTheEpsilonAndTheSingletonOfThePage() {
+    TokenLayout layout = TokenLayout.ofOffsets(0, 1, 2);
+    for (Preset preset : Presets.all()) {
+      Matcher row =
+          Pattern.compile("\\| " + preset.name() + " \\| `Presets[^|]+\\| ([^|]+) \\|")
+              .matcher(PAGE);
+      assertThat(row.find()).as(preset.name()).isTrue();
+      RewardBatch two = RewardBatch.of(layout, 1, 0).withGroups(Groups.ofSize(2));
+      double a = preset.advantages().forward(two).perRow()[0];
+      Matcher epsilon = Pattern.compile("epsilon ([0-9e-]+)").matcher(row.group(1));
+      if (epsilon.find()) {
+        assertThat(0.5 / a - Math.sqrt(0.5))
+            .as(row.group())
+            .isCloseTo(Double.parseDouble(epsilon.group(1)), Offset.offset(1e-12));
+      }
+      RewardBatch alone = RewardBatch.of(layout, 1, 0).withGroups(Groups.ofSize(1));
+      assertThat(preset.advantages().forward(alone).perRow()[0] != 0)
+          .as(row.group())
+          .isEqualTo(row.group(1).contains("a singleton keeps its reward"));
+    }
+  }
+
+  @Test
+  void theAdaptiveControllerIsBoundedAsThePageSays() {
+    double up = KlController.adaptive(1, 0.1, 100).next(1e9, 100).coefficient() - 1;
+    assertThat(PAGE).contains(String.format("clip(kl / target - 1, %.1f, %.1f)", -up, up));
   }
 
   @ParameterizedTest
