@@ -9,9 +9,11 @@ import dev.polka.memory.Longs;
 import dev.polka.reference.ReferenceGroupAdvantage;
 import dev.polka.reference.ReferenceGroupAdvantage.Scale;
 import java.util.Arrays;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** N8: a group of equal rewards teaches nothing, exactly; singletons follow the chosen policy. */
 class N08ZeroVarianceTest {
@@ -29,6 +31,42 @@ class N08ZeroVarianceTest {
           GroupAdvantageCase c = new GroupAdvantageCase(options, rewards, new long[] {0, n});
           assertThat(c.runF64()).containsOnly(0);
           assertThat(c.runF32()).containsOnly(0);
+        }
+      }
+    }
+  }
+
+  static Stream<GroupAdvantage> presets() {
+    return Stream.of(
+        GroupAdvantage.grpo(),
+        GroupAdvantage.grpoLeaveOneOut(),
+        GroupAdvantage.drGrpo(),
+        GroupAdvantage.rloo(),
+        GroupAdvantage.opo(),
+        GroupAdvantage.maxRl(),
+        GroupAdvantage.passAtK(),
+        GroupAdvantage.softMean(0.7));
+  }
+
+  /** Every size from 2 to 64 in one call, every reward from 0.01 to 1.00. */
+  @ParameterizedTest
+  @MethodSource("presets")
+  void everyPresetGivesEqualRewardsExactlyZero(GroupAdvantage preset) {
+    long[] offsets = new long[64];
+    for (int n = 2; n <= 64; n++) {
+      offsets[n - 1] = offsets[n - 2] + n;
+    }
+    double[] equal = new double[(int) offsets[63]];
+    double[] weights = new double[equal.length];
+    Arrays.setAll(weights, i -> 1 + i % 7);
+    try (Doubles lengths = Doubles.copyOf(weights);
+        Longs at = Longs.copyOf(offsets)) {
+      Groups groups = Groups.ofOffsets(at);
+      for (int hundredth = 1; hundredth <= 100; hundredth++) {
+        Arrays.fill(equal, hundredth / 100.0);
+        try (Doubles rewards = Doubles.copyOf(equal);
+            Doubles advantages = preset.forward(rewards, groups.withWeights(lengths))) {
+          assertThat(advantages.toArray()).containsOnly(0);
         }
       }
     }
