@@ -22,9 +22,11 @@ import org.bytedeco.pytorch.global.torch;
  * Between libtorch and Polka: tensors as views, results as tensors, gradients into autograd.
  *
  * <p>A view shares the tensor's memory; nothing is copied or cast. It keeps the Java {@code Tensor}
- * reachable and refuses to be used once that was closed, whoever closed it. Results that an
- * operation allocates for such a view are tensors from libtorch's allocator. In-place writes count
- * up the tensor's version, so that autograd refuses to use a saved value that has changed.
+ * reachable and refuses to be used once that was closed, whoever closed it. What gives a tensor
+ * other memory ({@code set_data}, {@code set_}, {@code resize_}) is not noticed: make its views
+ * anew afterwards. Results that an operation allocates for such a view are tensors from libtorch's
+ * allocator. In-place writes count up the tensor's version, so that autograd refuses to use a saved
+ * value that has changed.
  *
  * <p>Thread-safe as libtorch is: a tensor and its views belong to one thread at a time.
  */
